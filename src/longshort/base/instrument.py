@@ -1,0 +1,58 @@
+"""What is traded, and what trading it costs."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+BPS = 1e-4  # one basis point, as a fraction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeeTier:
+    """Fees from a 30-day volume on, in basis points of notional."""
+
+    maker_bps: float
+    taker_bps: float
+    from_volume: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instrument:
+    """One contract of one venue.
+
+    `tick` is the smallest price step in quote units, `lot` the smallest quantity step in contracts,
+    `contract_size` the base units (linear) or quote units (inverse) of one contract.
+    """
+
+    symbol: str
+    venue: str
+    base: str
+    quote: str
+    settle: str
+    tick: Decimal
+    lot: Decimal
+    min_notional: Decimal = Decimal(5)
+    contract_size: Decimal = Decimal(1)
+    inverse: bool = False
+    fees: tuple[FeeTier, ...] = (FeeTier(maker_bps=2.0, taker_bps=5.0),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Costs:
+    """What a market order costs, in basis points of notional per fill."""
+
+    taker_bps: float = 5.0
+    slippage_bps: float = 1.0
+
+    @property
+    def fill(self) -> float:
+        """The cost of one fill as a fraction of notional.
+
+        >>> Costs(taker_bps=5.0, slippage_bps=1.0).fill
+        0.0006
+        """
+        return (self.taker_bps + self.slippage_bps) * BPS
+
+    @property
+    def round_trip(self) -> float:
+        """The cost of opening and closing, as a fraction of notional."""
+        return 2 * self.fill

@@ -1,0 +1,86 @@
+"""Long work as pure functions of their inputs: cached by a hash of those inputs, so that it resumes.
+
+A job's function must be importable and its arguments must survive pickling. Nothing here knows what is run.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from longshort.base.files import write_atomically
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One call: `key` must hash everything the result depends on, the program's version included."""
+
+    key: str
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...] = field(default=())
+
+
+def run_jobs(
+    jobs: Sequence[Job], *, cache: Path | None = None, processes: int = 1
+) -> Iterator[tuple[int, Any]]:
+    """Yield `(index, result)` in the order in which jobs finish; finished ones are never run again.
+
+    >>> dict(run_jobs([Job(key="a", function=len, arguments=("abc",))]))
+    {0: 3}
+    """
+    waiting: list[int] = []
+    for index, job in enumerate(jobs):
+        known = _recall(cache, job)
+        if known is None:
+            waiting.append(index)
+        else:
+            yield index, known[0]
+    for index, result in _compute(jobs, waiting, processes):
+        _remember(cache, jobs[index], result)
+        yield index, result
+
+
+def usable_processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _compute(jobs: Sequence[Job], waiting: list[int], processes: int) -> Iterator[tuple[int, Any]]:
+    if processes <= 1 or len(waiting) <= 1:
+        for index in waiting:
+            yield index, jobs[index].function(*jobs[index].arguments)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(processes, len(waiting)), mp_context=context) as pool:
+        futures: dict[Future[Any], int] = {
+            pool.submit(jobs[i].function, *jobs[i].arguments): i for i in waiting
+        }
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _recall(cache: Path | None, job: Job) -> tuple[Any] | None:
+    if cache is None:
+        return None
+    with contextlib.suppress(FileNotFoundError, EOFError, pickle.UnpicklingError):
+        return (pickle.loads((cache / f"{job.key}.pickle").read_bytes()),)  # noqa: S301 our own cache
+    return None
+
+
+def _remember(cache: Path | None, job: Job, result: object) -> None:
+    if cache is not None:
+        body = pickle.dumps(result)
+        write_atomically(cache / f"{job.key}.pickle", lambda path: _dump(path, body))
+
+
+def _dump(path: Path, body: bytes) -> None:
+    path.write_bytes(body)

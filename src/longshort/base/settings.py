@@ -1,0 +1,251 @@
+"""One study file, parsed once into frozen settings.
+
+Values come from the file, then from `LONGSHORT_SECTION__KEY` in the environment, then from `--set section.key=value`.
+A key that does not exist is an error that names the nearest one that does.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from longshort.base.clock import Interval, parse_instant
+from longshort.base.errors import StudyError
+from longshort.base.files import digest
+from longshort.base.instrument import Costs
+
+
+class Section(BaseModel):
+    """One table of the study file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataSettings(Section):
+    """Which bars: the lake's, or the embedded market that the simulator makes."""
+
+    source: Literal["lake", "embedded"] = "lake"
+    lake: str = ""
+    venue: str = ""
+    interval: str = "1h"
+    symbols: tuple[str, ...] = ()
+    since: str = ""
+    until: str = ""
+    embedded_coins: int = Field(6, ge=2, le=50)
+    embedded_bars: int = Field(9_000, ge=2_000, le=1_000_000)
+    embedded_edge: float = Field(0.0, ge=0.0, le=0.5)
+    embedded_seed: int = 1
+
+
+class FeatureSettings(Section):
+    """What the network sees. No names: the default set."""
+
+    names: tuple[str, ...] = ()
+    max_gap_bars: int = Field(3, ge=0, le=100)
+    volatility_halflife_bars: float = Field(24.0, gt=1.0)
+
+
+class TargetSettings(Section):
+    """How far ahead, in bars."""
+
+    horizons: tuple[int, ...] = (1, 4, 24)
+
+
+class ModelSettings(Section):
+    """The shape of the network and how many are averaged."""
+
+    kind: Literal["lstm"] = "lstm"
+    hidden: int = Field(48, ge=4, le=1024)
+    dropout: float = Field(0.25, ge=0.0, lt=1.0)
+    seeds: tuple[int, ...] = (1, 2, 3)
+    restart_rows: int = Field(256, ge=32)
+
+
+class TrainingSettings(Section):
+    """How the network is fitted."""
+
+    chunk_bars: int = Field(192, ge=16)
+    burn_in_bars: int = Field(48, ge=0)
+    batch_chunks: int = Field(48, ge=1)
+    steps: int = Field(300, ge=10)
+    learning_rate: float = Field(1e-3, gt=0.0)
+    weight_decay: float = Field(0.05, ge=0.0)
+    check_every: int = Field(20, ge=1)
+    patience: int = Field(6, ge=1)
+    processes: int = Field(0, ge=0)
+
+
+class ValidationSettings(Section):
+    """Walk-forward folds, and the stretch that stays sealed."""
+
+    folds: int = Field(5, ge=1, le=100)
+    first_train_share: float = Field(0.4, gt=0.0, lt=1.0)
+    validation_share: float = Field(0.15, gt=0.0, lt=0.5)
+    holdout_from: str = ""
+
+
+class PolicySettings(Section):
+    """How a forecast becomes a position. Exposures are fractions of equity."""
+
+    horizon_bars: int = Field(4, ge=1)
+    volatility_target: float = Field(0.20, gt=0.0)
+    entry_cost_multiple: float = Field(1.0, ge=0.0)
+    max_exposure: float = Field(0.5, gt=0.0)
+    max_gross_exposure: float = Field(2.0, gt=0.0)
+    no_trade_band: float = Field(0.05, ge=0.0)
+
+
+class CostSettings(Section):
+    """Basis points of notional per fill."""
+
+    taker_bps: float = Field(5.0, ge=0.0)
+    slippage_bps: float = Field(1.0, ge=0.0)
+
+    @property
+    def record(self) -> Costs:
+        """The frozen record that policy, ledger and losses share."""
+        return Costs(taker_bps=self.taker_bps, slippage_bps=self.slippage_bps)
+
+
+class TradingSettings(Section):
+    """The account, in settlement units."""
+
+    starting_balance: float = Field(100_000.0, gt=0.0)
+
+
+class ReportSettings(Section):
+    """The smallest useful skill: what counts as an edge at all."""
+
+    margin_crps_percent: float = Field(0.2, ge=0.0)
+    margin_direction_points: float = Field(0.5, ge=0.0)
+    margin_bps_per_trade: float = Field(1.0, ge=0.0)
+
+
+class Study(Section):
+    """Everything that shapes a run; frozen, and hashed into every result."""
+
+    data: DataSettings = DataSettings()
+    features: FeatureSettings = FeatureSettings()
+    target: TargetSettings = TargetSettings()
+    model: ModelSettings = ModelSettings()
+    training: TrainingSettings = TrainingSettings()
+    validation: ValidationSettings = ValidationSettings()
+    policy: PolicySettings = PolicySettings()
+    costs: CostSettings = CostSettings()
+    trading: TradingSettings = TradingSettings()
+    report: ReportSettings = ReportSettings()
+    folder: Path = Field(Path(), exclude=True)
+
+    @classmethod
+    def load(cls, path: str | Path, overrides: Sequence[str] = ()) -> "Study":
+        """Read a study file, the environment and `section.key=value` overrides; raise `StudyError`."""
+        path = Path(path)
+        path = path / "study.toml" if path.is_dir() else path
+        if not path.is_file():
+            raise StudyError("no such study file.", where=path, remedy="Make one with `longshort init NAME`.")
+        try:
+            tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise StudyError(f"not a TOML file: {error}.", where=path) from error
+        tables = _merge(_merge(tables, _from_environment(os.environ)), _from_overrides(overrides))
+        return cls.parse(tables, where=path, folder=path.parent)
+
+    @classmethod
+    def parse(cls, tables: Mapping[str, Any], *, where: str | Path = "", folder: Path = Path()) -> "Study":
+        """Check tables and freeze them.
+
+        >>> Study.parse({"target": {"horizons": [1, 4]}}).target.horizons
+        (1, 4)
+        """
+        _refuse_unknown(tables, where)
+        try:
+            study = cls(**dict(tables), folder=folder)
+        except ValidationError as error:
+            raise StudyError(_first_problem(error), where=where) from error
+        study._cross_check(where)
+        return study
+
+    def digest(self, *sections: str) -> str:
+        """A hash of the effective settings, of some sections or of all."""
+        chosen = self.model_dump_json(include=set(sections) if sections else None)
+        return digest(chosen)
+
+    def _cross_check(self, where: str | Path) -> None:
+        Interval.parse(self.data.interval)
+        for text in (self.data.since, self.data.until, self.validation.holdout_from):
+            if text:
+                parse_instant(text)
+        horizons = self.target.horizons
+        if not horizons or min(horizons) < 1 or len(set(horizons)) < len(horizons):
+            raise StudyError("target.horizons must name different numbers of bars, each at least 1.", where=where)
+        if self.policy.horizon_bars not in horizons:
+            raise StudyError(
+                f"policy.horizon_bars is {self.policy.horizon_bars}, which target.horizons lacks.",
+                where=where,
+                remedy=f"Use one of {list(horizons)}.",
+            )
+        if not self.model.seeds or len(set(self.model.seeds)) < len(self.model.seeds):
+            raise StudyError("model.seeds must name at least one seed, each only once.", where=where)
+        if self.training.burn_in_bars >= self.training.chunk_bars:
+            raise StudyError("training.burn_in_bars must be smaller than training.chunk_bars.", where=where)
+
+
+def _refuse_unknown(tables: Mapping[str, Any], where: str | Path) -> None:
+    sections = {name: field.annotation for name, field in Study.model_fields.items() if name != "folder"}
+    for section, table in tables.items():
+        if section not in sections:
+            raise StudyError(f"unknown section [{section}].", where=where, remedy=_nearest(section, list(sections)))
+        if not isinstance(table, Mapping):
+            raise StudyError(f"[{section}] must be a table.", where=where)
+        known: list[str] = list(sections[section].model_fields)  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
+        for key in table:
+            if key not in known:
+                raise StudyError(f"unknown key {section}.{key}.", where=where, remedy=_nearest(key, known))
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    return f"Did you mean {close[0]}?" if close else f"Known are: {', '.join(known)}."
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    return f"{'.'.join(str(p) for p in problem['loc'])}: {problem['msg']} (was {problem['input']!r})."
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    merged = dict(base)
+    for section, table in over.items():
+        merged[section] = {**merged.get(section, {}), **table}
+    return merged
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    tables: dict[str, dict[str, Any]] = {}
+    for name, text in environment.items():
+        section, separator, key = name.removeprefix("LONGSHORT_").partition("__")
+        if name.startswith("LONGSHORT_") and separator:
+            tables.setdefault(section.lower(), {})[key.lower()] = _value(text)
+    return tables
+
+
+def _from_overrides(overrides: Sequence[str]) -> dict[str, dict[str, Any]]:
+    tables: dict[str, dict[str, Any]] = {}
+    for override in overrides:
+        name, equals, text = override.partition("=")
+        section, dot, key = name.strip().partition(".")
+        if not (equals and dot):
+            raise StudyError(f"--set {override!r} is not understood.", remedy="Write --set section.key=value.")
+        tables.setdefault(section, {})[key] = _value(text.strip())
+    return tables
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

@@ -1,0 +1,1 @@
+"""What was knowable at the close of each bar, and what came next."""

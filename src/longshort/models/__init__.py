@@ -1,0 +1,1 @@
+"""A window becomes a belief: networks and their simpler rivals. The only home of torch."""

@@ -1,0 +1,1 @@
+"""A belief becomes a wish: sizing, limits, the pilot, the money ledger, rival strategies."""

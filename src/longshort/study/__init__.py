@@ -1,0 +1,1 @@
+"""Is it true? Folds, walk-forward, metrics, significance, verdicts, the trial log."""

@@ -1,0 +1,151 @@
+"""What an evaluation found, as one record: the page, the terminal and the JSON all print this and nothing else."""
+
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from longshort.base.files import jsonable
+
+
+class Word(StrEnum):
+    """The three words a verdict can have."""
+
+    BEATS = "BEATS"
+    NO_EDGE = "NO EDGE"
+    INCONCLUSIVE = "INCONCLUSIVE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """The model against one opponent, on one question, horizon and metric; positive skill: the model is better.
+
+    `p_value` is one-sided, before correction. `opponent_score` and `model_score` are the mean losses or gains compared.
+    """
+
+    question: str
+    horizon_bars: int
+    opponent: str
+    metric: str
+    skill: float
+    unit: str
+    ci95: tuple[float, float]
+    p_value: float
+    n_instants: int
+    n_coins: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The answer to one question at one horizon, against the opponent that is hardest to beat.
+
+    `p_value` is the largest over opponents, Holm-corrected over questions and horizons; `bars_to_decide` is how many
+    scored instants would settle an INCONCLUSIVE if the skill stayed what it is (None where no number would).
+    """
+
+    question: str
+    horizon_bars: int
+    word: Word
+    p_value: float
+    hardest: Comparison | None
+    bars_to_decide: int | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """Equity per close of one strategy, as a multiple of the starting balance, after all costs."""
+
+    name: str
+    closed_at: Int64[np.ndarray, " time"]
+    equity: Float64[np.ndarray, " time"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profit:
+    """Money over the scored span, per strategy, after all costs; fractions of the starting balance."""
+
+    name: str
+    net_return: float
+    sharpe: float
+    max_drawdown: float
+    trades: int
+    turnover: float
+    fees: float
+    slippage: float
+    funding: float
+    break_even_bps: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoldSpan:
+    """When one fold trained and when it was tested; `gap_bars` is derived from the horizon, never typed."""
+
+    train_from: int
+    train_until: int
+    test_from: int
+    test_until: int
+    gap_bars: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Everything an evaluation found. Instants are UTC nanoseconds.
+
+    `scores[model][horizon][metric]` holds mean metrics (`mae rmse mase crps log_score pinball qlike accuracy ...`);
+    `coverage[model][horizon][level]` the share of outcomes inside central intervals. `notes` are sentences the reader
+    must see: what was not computed and why, red flags, holdout openings.
+    """
+
+    title: str
+    created_at: int
+    seconds: float
+    settings: dict[str, Any]
+    hashes: dict[str, str]
+    versions: dict[str, str]
+    symbols: tuple[str, ...]
+    interval: str
+    folds: tuple[FoldSpan, ...]
+    seeds: tuple[int, ...]
+    horizons: tuple[int, ...]
+    model: str
+    opponents: tuple[str, ...]
+    verdicts: tuple[Verdict, ...]
+    comparisons: tuple[Comparison, ...]
+    scores: dict[str, dict[int, dict[str, float]]]
+    coverage: dict[str, dict[int, dict[float, float]]]
+    pit: dict[int, tuple[float, ...]] = field(default_factory=dict[int, tuple[float, ...]])
+    curves: tuple[Curve, ...] = ()
+    profits: tuple[Profit, ...] = ()
+    trials: int = 0
+    holdout: bool = False
+    holdout_openings: int = 0
+    notes: tuple[str, ...] = ()
+
+    def verdict(self, question: str, horizon_bars: int) -> Verdict | None:
+        """The verdict on one question at one horizon, if it was asked."""
+        return next((v for v in self.verdicts if (v.question, v.horizon_bars) == (question, horizon_bars)), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain values that JSON can hold."""
+        plain = jsonable(asdict(self))
+        assert isinstance(plain, dict)
+        return plain
+
+    def summary(self) -> dict[str, Any]:
+        """What `longshort evaluate --json` prints: one row per comparison with the corrected word."""
+        words = {(v.question, v.horizon_bars): v.word.value for v in self.verdicts}
+        rows = [asdict(c) | {"verdict": words.get((c.question, c.horizon_bars), "")} for c in self.comparisons]
+        plain = jsonable(
+            {
+                "seconds": round(self.seconds, 1),
+                "folds": len(self.folds),
+                "seeds": len(self.seeds),
+                "rows": rows,
+                "coverage_by_horizon": self.coverage.get(self.model, {}),
+            }
+        )
+        assert isinstance(plain, dict)
+        return plain

@@ -1,0 +1,1 @@
+"""A wish becomes orders. The only home of NautilusTrader."""

@@ -1,0 +1,1 @@
+"""A window on the rest: reports, tear sheets, fan charts."""
