@@ -1,17 +1,18 @@
 """The market's past on one grid: every coin, every bar, and what funding was settled at each close.
 
-A row is usable at its `closed_at`. Absent bars stay absent: NaN prices and `present` False. Funding that is not
-on record stays unknown: `funding_covered` False. Nothing here fills, repairs or looks ahead.
+A row is usable at its `closed_at`. Absent bars stay absent: NaN prices and `present` False. Funding that is
+not on record stays unknown: `funding_covered` False. Nothing here fills, repairs or looks ahead.
 """
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
 from html import escape
 
 import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float64, Int64
 
-from longshort.base.calendar import AlwaysOpen, Calendar
+from longshort.base.calendar import AlwaysOpen
 from longshort.base.clock import Interval, format_instant
 from longshort.base.files import digest
 from longshort.base.instrument import Instrument
@@ -24,8 +25,8 @@ Mask = Bool[np.ndarray, "time asset"]
 class Bars:
     """Closed bars of several coins; every array has one row per closing instant and one column per coin.
 
-    `funding_rate` is the sum of the rates settled in the bar that ends at that close (fraction of notional, positive:
-    longs pay shorts), NaN where none was. `funding_covered` is True where the funding record has no hole.
+    `funding_rate` is the sum of the rates settled in the bar that ends at that close (fraction of notional,
+    positive: longs pay shorts), NaN where none was. `funding_covered` is True where the record has no hole.
     `listed` is True from a coin's first bar to its last.
     """
 
@@ -42,7 +43,7 @@ class Bars:
     listed: Mask
     funding_rate: Grid
     funding_covered: Mask
-    calendar: Calendar = AlwaysOpen()
+    calendar: AlwaysOpen = field(default_factory=AlwaysOpen)
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -67,6 +68,11 @@ class Bars:
         arrays = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name in _BY_TIME}
         return replace(self, **arrays)
 
+    def coins(self, chosen: Sequence[int]) -> "Bars":
+        """The same market with some of its coins, by column."""
+        arrays = {name: getattr(self, name)[:, list(chosen)] for name in _BY_TIME if name != "closed_at"}
+        return replace(self, instruments=tuple(self.instruments[a] for a in chosen), **arrays)
+
     def until(self, instant: int) -> "Bars":
         """The bars that had closed by an instant."""
         return self[: int(np.searchsorted(self.closed_at, instant, side="right"))]
@@ -88,7 +94,9 @@ class Bars:
                 "funding_rate": self.funding_rate[time, asset],
             }
         )
-        return frame.with_columns(pl.from_epoch("closed_at", "ns").dt.cast_time_unit("ms").dt.replace_time_zone("UTC"))
+        return frame.with_columns(
+            pl.from_epoch("closed_at", "ns").dt.cast_time_unit("ms").dt.replace_time_zone("UTC")
+        )
 
     def _repr_html_(self) -> str:
         rows = "".join(
@@ -96,7 +104,11 @@ class Bars:
             f"<td>{(self.listed[:, a] & ~self.present[:, a]).sum():,}</td></tr>"
             for a, symbol in enumerate(self.symbols)
         )
-        span = f"{format_instant(int(self.closed_at[0]))} to {format_instant(int(self.closed_at[-1]))}" if len(self) else ""
+        span = (
+            f"{format_instant(int(self.closed_at[0]))} to {format_instant(int(self.closed_at[-1]))}"
+            if len(self)
+            else ""
+        )
         return (
             f"<table><caption>{escape(self.venue)}, {self.interval} bars, {span}</caption>"
             f"<tr><th>coin</th><th>bars</th><th>missing</th></tr>{rows}</table>"
