@@ -89,14 +89,17 @@ class ValidationSettings(Section):
 
 
 class PolicySettings(Section):
-    """How a forecast becomes a position. Exposures are fractions of equity."""
+    """How a forecast becomes a position. Exposures are fractions of equity, volatility is per year.
+
+    `volatility_target` is that of the whole book if all coins moved as one; each coin gets an equal share of it.
+    """
 
     horizon_bars: int = Field(4, ge=1)
     volatility_target: float = Field(0.20, gt=0.0)
     entry_cost_multiple: float = Field(1.0, ge=0.0)
     max_exposure: float = Field(0.5, gt=0.0)
     max_gross_exposure: float = Field(2.0, gt=0.0)
-    no_trade_band: float = Field(0.05, ge=0.0)
+    no_trade_band: float = Field(0.3, ge=0.0)
 
 
 class CostSettings(Section):

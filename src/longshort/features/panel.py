@@ -42,6 +42,11 @@ class Panel:
         arrays = {name: getattr(self, name)[rows] for name in _BY_TIME}
         return replace(self, **arrays)
 
+    def join(self, later: "Panel") -> "Panel":
+        """This panel and the rows that follow it."""
+        arrays = {name: np.concatenate([getattr(self, name), getattr(later, name)]) for name in _BY_TIME}
+        return replace(self, **arrays)
+
     def column(self, name: str) -> Float32[np.ndarray, "time asset"]:
         """One feature by name."""
         return self.values[:, :, self.names.index(name)]

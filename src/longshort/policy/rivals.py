@@ -1,0 +1,58 @@
+"""What anyone could do without a forecast: rivals that a policy has to beat on the same rows and costs."""
+
+from collections.abc import Callable
+from types import MappingProxyType
+
+import numpy as np
+from jaxtyping import Float64
+
+from longshort.data.bars import Bars
+from longshort.features.panel import Panel
+from longshort.policy.exposure import Exposure
+from longshort.policy.steering import Rule
+
+MOMENTUM_ROWS = 672  # four weeks of hours
+Targets = Float64[np.ndarray, "time asset"]
+
+
+def buy_and_hold(bars: Bars, panel: Panel, rows: range, rule: Rule) -> Targets:
+    """Long every coin at the volatility target of the first row, and never touched again."""
+    targets = np.full((len(rows), len(bars.symbols)), np.nan)
+    targets[0] = np.nan_to_num(_size(panel, rows, rule)[0], nan=0.0)
+    return targets
+
+
+def momentum(bars: Bars, panel: Panel, rows: range, rule: Rule) -> Targets:
+    """The sign of the last four weeks, at the volatility target, resized outside the no-trade band."""
+    log_close = np.log(bars.close)
+    before = np.full_like(log_close, np.nan)
+    before[MOMENTUM_ROWS:] = log_close[:-MOMENTUM_ROWS]
+    sign = np.sign(log_close - before)[rows.start : rows.stop]
+    return _banded(sign * _size(panel, rows, rule), rule.policy.no_trade_band)
+
+
+RIVALS: MappingProxyType[str, Callable[[Bars, Panel, range, Rule], Targets]] = MappingProxyType(
+    {"buy and hold": buy_and_hold, "momentum": momentum}
+)
+
+
+def rival_exposure(name: str, bars: Bars, panel: Panel, rows: range, rule: Rule) -> Exposure:
+    """The wishes of one rival on some rows."""
+    targets = RIVALS[name](bars, panel, rows, rule)
+    return Exposure(closed_at=bars.closed_at[rows.start : rows.stop], symbols=bars.symbols, target=targets)
+
+
+def _size(panel: Panel, rows: range, rule: Rule) -> Targets:
+    per_year = panel.volatility[rows.start : rows.stop] * np.sqrt(rule.bars_per_year)
+    share = rule.policy.volatility_target / len(panel.symbols)
+    return np.minimum(share / per_year, rule.policy.max_exposure)
+
+
+def _banded(wish: Targets, band: float) -> Targets:
+    held = np.zeros(wish.shape[1])
+    targets = np.full_like(wish, np.nan)
+    for t in range(len(wish)):
+        moves = np.isfinite(wish[t]) & (np.abs(wish[t] - held) > band * np.abs(wish[t]))
+        targets[t] = np.where(moves, wish[t], np.nan)
+        held = np.where(moves, wish[t], held)
+    return targets

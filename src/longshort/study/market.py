@@ -1,0 +1,103 @@
+"""A study's bars, features and targets, made once and handed to every stage that judges."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import longshort
+from longshort.base.clock import parse_instant
+from longshort.base.files import digest
+from longshort.base.settings import Study
+from longshort.data.bars import Bars
+from longshort.data import market as data_market
+from longshort.features.catalog import default_names
+from longshort.features.panel import FeatureStream, Panel
+from longshort.features.targets import Targets, make_targets
+from longshort.study.folds import Fold, holdout_fold, walk_forward
+
+RESULT_ROOMS = ("base", "data", "features", "models")  # whose code a fitted model depends on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Market:
+    """Everything that the study's data settings say, over the whole range at hand."""
+
+    study: Study
+    bars: Bars
+    panel: Panel
+    targets: Targets
+
+    @classmethod
+    def of(cls, study: Study, bars: Bars) -> "Market":
+        """Compute the panel and the targets of some bars."""
+        panel = feature_stream(study, bars).extend(bars)
+        return cls(study=study, bars=bars, panel=panel, targets=make_targets(bars, study.target.horizons))
+
+    @property
+    def development_rows(self) -> int:
+        """How many rows had closed when the holdout begins; all of them without one."""
+        sealed_from = self.study.validation.holdout_from
+        return len(self.bars.until(parse_instant(sealed_from))) if sealed_from else len(self.bars)
+
+    def folds(self) -> tuple[Fold, ...]:
+        """The walk-forward folds of the development rows."""
+        settings = self.study.validation
+        return walk_forward(
+            self.development_rows,
+            folds=settings.folds,
+            first_train_share=settings.first_train_share,
+            validation_share=settings.validation_share,
+            max_horizon_bars=max(self.study.target.horizons),
+            least_train_bars=self._least_train_bars,
+        )
+
+    def holdout(self) -> Fold:
+        """Learn from the development rows, be judged on the sealed ones."""
+        return holdout_fold(
+            self.development_rows,
+            len(self.bars),
+            validation_share=self.study.validation.validation_share,
+            max_horizon_bars=max(self.study.target.horizons),
+            least_train_bars=self._least_train_bars,
+        )
+
+    @property
+    def _least_train_bars(self) -> int:
+        """The warm-up of the slowest feature and two chunks: fewer could not be trained on."""
+        from longshort.features.catalog import FEATURES
+
+        warm_up = max(FEATURES[name].warmup_rows for name in self.panel.names)
+        return warm_up + 2 * self.study.training.chunk_bars
+
+
+def feature_stream(study: Study, bars: Bars) -> FeatureStream:
+    """The stream that turns this study's bars into panel rows."""
+    return FeatureStream(
+        bars.symbols,
+        study.features.names or default_names(bars),
+        halflife_rows=study.features.volatility_halflife_bars,
+        max_gap_rows=study.features.max_gap_bars,
+    )
+
+
+def load_bars(study: Study) -> Bars:
+    """The closed bars that a study's data settings name, from its lake or from the embedded market."""
+    return data_market.load_bars(study.data, study.folder)
+
+
+@lru_cache(maxsize=1)
+def open_market(study: Study) -> Market:
+    """Load a study's market; kept, so that the jobs of one process share it."""
+    return Market.of(study, load_bars(study))
+
+
+@lru_cache(maxsize=1)
+def code_digest() -> str:
+    """A hash of the code that shapes a fitted model, so that a changed program never reuses an old result."""
+    root = Path(longshort.__file__).parent
+    hasher = hashlib.sha256()
+    for room in RESULT_ROOMS:
+        for path in sorted((root / room).glob("*.py")):
+            hasher.update(path.read_bytes())
+    return digest(hasher.digest())

@@ -1,0 +1,153 @@
+"""Walk forward: fit on the past, forecast what follows, never the other way round.
+
+Every fit is a job cached by a hash of all it depends on, so that an interrupted evaluation goes on where it was.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from longshort.base.files import digest
+from longshort.base.jobs import Job, run_jobs, usable_processors
+from longshort.base.settings import Study
+from longshort.models.forecast import Forecast, StudentT
+from longshort.models.forecaster import Fitted, Past
+from longshort.models.lstm import FittedLSTM
+from longshort.models.inputs import Scaler
+from longshort.models.naive import PreviousValue, SeasonalNaive
+from longshort.models.scale import scale_models
+from longshort.models.training import Member, fit_member
+from longshort.policy.pilot import Tenure
+from longshort.study.folds import Fold
+from longshort.study.market import Market, code_digest, open_market
+
+Report = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Walk:
+    """Every fold's fitted models and, per model, its forecasts of all test rows in one piece."""
+
+    folds: tuple[Fold, ...]
+    fitted: tuple[dict[str, Fitted], ...]
+    forecasts: dict[str, Forecast] = field(repr=False)
+
+    @property
+    def tested(self) -> range:
+        """The rows that were forecast."""
+        return range(self.folds[0].test.start, self.folds[-1].test.stop)
+
+    def tenures(self, market: Market, model: str) -> list[Tenure]:
+        """The model of each fold, in charge from the fold's first test close on."""
+        return [
+            Tenure(int(market.bars.closed_at[fold.test.start]), fitted[model])
+            for fold, fitted in zip(self.folds, self.fitted, strict=True)
+        ]
+
+
+def walk(
+    market: Market,
+    folds: Sequence[Fold],
+    *,
+    cache: Path | None,
+    processes: int = 0,
+    report: Report = lambda what, done, of: None,
+) -> Walk:
+    """Fit every model on every fold and forecast the fold's test rows."""
+    plan = [_Task(k, kind, name) for k, _ in enumerate(folds) for kind, name in _fits(market.study)]
+    plan.sort(key=lambda task: task.kind)  # the long fits first
+    jobs = [_job(market, folds[task.fold], task) for task in plan]
+    results: dict[_Task, Any] = {}
+    for done, (index, result) in enumerate(run_jobs(jobs, cache=cache, processes=processes or usable_processors())):
+        results[plan[index]] = result
+        report("fitting", done + 1, len(jobs))
+    fitted = tuple(_assemble(market, fold, k, results) for k, fold in enumerate(folds))
+    forecasts: dict[str, Forecast] = {}
+    for done, name in enumerate(fitted[0]):
+        parts = [models[name].predict(market.panel, f.test) for f, models in zip(folds, fitted, strict=True)]
+        forecasts[name] = join(parts)
+        report("forecasting", done + 1, len(fitted[0]))
+    return Walk(folds=tuple(folds), fitted=fitted, forecasts=forecasts)
+
+
+def join(parts: Sequence[Forecast]) -> Forecast:
+    """Consecutive forecasts of one model as one."""
+    laws = [part.law for part in parts]
+    return Forecast(
+        model=parts[0].model,
+        closed_at=np.concatenate([part.closed_at for part in parts]),
+        symbols=parts[0].symbols,
+        horizons=parts[0].horizons,
+        law=StudentT(
+            loc=np.concatenate([law.loc for law in laws]),
+            scale=np.concatenate([law.scale for law in laws]),
+            df=np.concatenate([law.df for law in laws]),
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Task:
+    fold: int
+    kind: str
+    name: str
+
+
+def _fits(study: Study) -> list[tuple[str, str]]:
+    members = [("member", str(seed)) for seed in study.model.seeds]
+    return members + [("rival", rival.name) for rival in scale_models(study.target.horizons)]
+
+
+def _job(market: Market, fold: Fold, task: _Task) -> Job:
+    study = market.study
+    past = market.bars[: fold.test.start + 1]
+    sections = ["data", "features", "target"]
+    if task.kind == "member":
+        sections += ["model", "training"]
+    key = digest(
+        task.kind, task.name, str(fold.train), str(fold.validation), _settings(study, sections), past.digest(), code_digest()
+    )
+    function = fit_member_job if task.kind == "member" else fit_rival_job
+    return Job(key=key, function=function, arguments=(study, fold, task.name))
+
+
+def _settings(study: Study, sections: list[str]) -> str:
+    """What a fit depends on: the seeds it is not using, and how many processes run, do not count."""
+    plain = study.model_dump(mode="json", include=set(sections))
+    plain.get("model", {}).pop("seeds", None)
+    plain.get("training", {}).pop("processes", None)
+    return str(plain)
+
+
+def fit_member_job(study: Study, fold: Fold, seed: str) -> Member:
+    """Train one seed on one fold."""
+    import torch
+
+    torch.set_num_threads(1)
+    past = past_of(open_market(study), fold)
+    return fit_member(past, Scaler.fit(past.panel, past.train), study.model, study.training, int(seed))
+
+
+def fit_rival_job(study: Study, fold: Fold, name: str) -> Fitted:
+    """Fit one of the simpler models on one fold."""
+    rival = next(r for r in scale_models(study.target.horizons) if r.name == name)
+    return rival.fit(past_of(open_market(study), fold))
+
+
+def past_of(market: Market, fold: Fold) -> Past:
+    """What a fit on a fold may see."""
+    return Past.cut(market.panel, market.targets, fold.train, fold.validation)
+
+
+def _assemble(market: Market, fold: Fold, number: int, results: dict[_Task, Any]) -> dict[str, Fitted]:
+    study = market.study
+    scaler = Scaler.fit(market.panel, fold.train)
+    members = tuple(results[_Task(number, "member", str(seed))] for seed in study.model.seeds)
+    lstm = FittedLSTM(horizons=study.target.horizons, model=study.model, scaler=scaler, members=members)
+    rivals = [results[_Task(number, "rival", rival.name)] for rival in scale_models(study.target.horizons)]
+    past = past_of(market, fold)
+    naive = [model(study.target.horizons).fit(past) for model in (PreviousValue, SeasonalNaive)]
+    return {model.name: model for model in (lstm, *rivals, *naive)}
