@@ -5,6 +5,7 @@ A key that does not exist is an error that names the nearest one that does.
 """
 
 import difflib
+import json
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -195,6 +196,18 @@ class Study(Section):
             raise StudyError("model.seeds must name at least one seed, each only once.", where=where)
         if self.training.burn_in_bars >= self.training.chunk_bars:
             raise StudyError("training.burn_in_bars must be smaller than training.chunk_bars.", where=where)
+
+
+def to_toml(study: Study) -> str:
+    """The effective settings as a study file that gives the same study.
+
+    >>> Study.parse(tomllib.loads(to_toml(Study()))) == Study()
+    True
+    """
+    lines: list[str] = []
+    for section, table in study.model_dump(mode="json").items():
+        lines += [f"[{section}]", *[f"{key} = {json.dumps(value)}" for key, value in table.items()], ""]
+    return "\n".join(lines)
 
 
 def _refuse_unknown(tables: Mapping[str, Any], where: str | Path) -> None:

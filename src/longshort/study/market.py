@@ -62,6 +62,19 @@ class Market:
             least_train_bars=self._least_train_bars,
         )
 
+    def final_fold(self) -> Fold:
+        """Learn from every development row: the last label that is known there is the last one used."""
+        last = self.development_rows - 1
+        horizon = max(self.study.target.horizons)
+        fold = holdout_fold(
+            last,
+            last + horizon + 1,
+            validation_share=self.study.validation.validation_share,
+            max_horizon_bars=horizon,
+            least_train_bars=self._least_train_bars,
+        )
+        return Fold(train=fold.train, validation=fold.validation, test=range(last, last))
+
     @property
     def _least_train_bars(self) -> int:
         """The warm-up of the slowest feature and two chunks: fewer could not be trained on."""

@@ -102,16 +102,22 @@ def _fits(study: Study) -> list[tuple[str, str]]:
 
 
 def _job(market: Market, fold: Fold, task: _Task) -> Job:
-    study = market.study
-    past = market.bars[: fold.test.start + 1]
-    sections = ["data", "features", "target"]
     if task.kind == "member":
-        sections += ["model", "training"]
-    key = digest(
-        task.kind, task.name, str(fold.train), str(fold.validation), _settings(study, sections), past.digest(), code_digest()
-    )
-    function = fit_member_job if task.kind == "member" else fit_rival_job
-    return Job(key=key, function=function, arguments=(study, fold, task.name))
+        return member_job(market, fold, int(task.name))
+    key = _key(market, fold, ["data", "features", "target"], task.name)
+    return Job(key=key, function=fit_rival_job, arguments=(market.study, fold, task.name))
+
+
+def member_job(market: Market, fold: Fold, seed: int) -> Job:
+    """The job that trains one seed on one fold."""
+    key = _key(market, fold, ["data", "features", "target", "model", "training"], f"seed {seed}")
+    return Job(key=key, function=fit_member_job, arguments=(market.study, fold, seed))
+
+
+def _key(market: Market, fold: Fold, sections: list[str], name: str) -> str:
+    past = market.bars[: fold.validation.stop + max(market.study.target.horizons)]
+    rows = f"{fold.train} {fold.validation}"
+    return digest(name, rows, _settings(market.study, sections), past.digest(), code_digest())
 
 
 def _settings(study: Study, sections: list[str]) -> str:
@@ -122,13 +128,13 @@ def _settings(study: Study, sections: list[str]) -> str:
     return str(plain)
 
 
-def fit_member_job(study: Study, fold: Fold, seed: str) -> Member:
+def fit_member_job(study: Study, fold: Fold, seed: int) -> Member:
     """Train one seed on one fold."""
     import torch
 
     torch.set_num_threads(1)
     past = past_of(open_market(study), fold)
-    return fit_member(past, Scaler.fit(past.panel, past.train), study.model, study.training, int(seed))
+    return fit_member(past, Scaler.fit(past.panel, past.train), study.model, study.training, seed)
 
 
 def fit_rival_job(study: Study, fold: Fold, name: str) -> Fitted:

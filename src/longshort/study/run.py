@@ -1,0 +1,63 @@
+"""The folder of one run: what was asked, on which data, and everything that came out, for people and machines."""
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import polars as pl
+
+from longshort.base.files import write_atomically, write_json, write_text
+from longshort.base.settings import Study, to_toml
+from longshort.policy.ledger import Ledger
+from longshort.study.market import Market, code_digest
+
+LIBRARIES = ("longshort", "torch", "numpy", "polars", "scipy", "nautilus_trader")
+
+
+class Run:
+    """One run's folder below the study's `runs/`, named by what is run and by a hash of study and data."""
+
+    def __init__(self, market: Market, kind: str) -> None:
+        self.market = market
+        study = market.study
+        self.hashes = {"study": study.digest(), "data": market.bars.digest(), "code": code_digest()}
+        self.folder = study.folder / "runs" / f"{kind}-{self.hashes['study'][:6]}-{self.hashes['data'][:6]}"
+
+    def write_study(self) -> None:
+        """The effective settings, and the hashes and versions beside them."""
+        write_text(self.folder / "study.toml", to_toml(self.market.study))
+        seeds = list(self.market.study.model.seeds)
+        write_json(self.folder / "run.json", {"hashes": self.hashes, "versions": versions(), "seeds": seeds})
+
+    def write_table(self, name: str, table: pl.DataFrame) -> Path:
+        """A table as Parquet."""
+        path = self.folder / f"{name}.parquet"
+        write_atomically(path, lambda temporary: table.write_parquet(temporary, compression="zstd"))
+        return path
+
+    def write_ledger(self, name: str, ledger: Ledger) -> None:
+        """An account bar by bar, and its fills."""
+        self.write_table(name, ledger.to_polars())
+        self.write_table(f"{name}-fills", ledger.fills)
+
+    def write_page(self, name: str, page: str) -> Path:
+        """A page for people."""
+        path = self.folder / name
+        write_text(path, page)
+        return path
+
+
+def job_cache(study: Study) -> Path:
+    """Where finished fits are kept, so that long work resumes."""
+    return study.folder / "runs" / ".jobs"
+
+
+def versions() -> dict[str, str]:
+    """The versions that a result depends on."""
+    found = {"python": platform.python_version()}
+    for library in LIBRARIES:
+        try:
+            found[library] = version(library)
+        except PackageNotFoundError:
+            found[library] = "not installed"
+    return found
