@@ -22,7 +22,7 @@ class Word(StrEnum):
 class Comparison:
     """The model against one opponent, on one question, horizon and metric; positive skill: the model is better.
 
-    `p_value` is one-sided, before correction. `opponent_score` and `model_score` are the mean losses or gains compared.
+    `p_value` is one-sided, before correction; `reason` says why there was no test where there was none.
     """
 
     question: str
@@ -35,6 +35,7 @@ class Comparison:
     p_value: float
     n_instants: int
     n_coins: int
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -103,7 +103,7 @@ def mean_above_zero(gain: Series, *, least_lags: int) -> MeanTest:
 
 
 def long_run_variance(gain: Series, *, lags: int) -> float:
-    """Bartlett's (Newey and West's) long-run variance with weights `1 - j / (lags + 1)`; NaN rows keep their place.
+    """The variance of a mean times n, by Bartlett with weights `1 - j / (lags + 1)`; NaN rows keep place.
 
     >>> long_run_variance(np.array([1.0, -1.0, 1.0, -1.0]), lags=1)
     0.25
