@@ -1,11 +1,11 @@
-"""How often the same stretch of data has been asked: every evaluation is written down and none is ever removed.
+"""How often the same stretch of data has been asked: each evaluation is written down, none ever removed.
 
 The best of many tries looks good by luck alone, so a verdict is told together with the number of tries before
 it.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,10 +31,9 @@ _OVERLAP = "target = ? AND first_at <= ? AND last_at >= ?"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stretch:
-    """What was asked of which bars: `target` names venue, interval and horizons, the instants the closes judged.
+    """What was asked of which bars: `target` is venue, interval and horizons, the instants span its closes.
 
-    Stretches of the same target that share an instant count as the same one: adding a bar does not reset the
-    count.
+    Stretches of one target that share an instant count as the same: adding a bar does not reset the count.
     """
 
     target: str
@@ -104,10 +103,11 @@ class TrialLog:
         if not self.path.exists():
             return 0
         with self._database() as database:
-            return _select(database, what, stretch, holdout=holdout)
+            begun = database.execute("SELECT COUNT(*) FROM sqlite_master WHERE name = 'trials'").fetchone()[0]
+            return _select(database, what, stretch, holdout=holdout) if begun else 0
 
     @contextmanager
-    def _database(self) -> Iterator[sqlite3.Connection]:
+    def _database(self) -> Generator[sqlite3.Connection]:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             connection = sqlite3.connect(self.path, timeout=PATIENCE_SECONDS, isolation_level=None)
