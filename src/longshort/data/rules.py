@@ -47,10 +47,10 @@ def refuse_bad_values(table: Table) -> None:
                 f"column {column} holds {_strange(table.rows[column])}, not a number.", where=table.path
             )
     rows = table.rows.with_columns(pl.col(column).cast(pl.Float64) for column in columns)
-    for broken, what in [*_not_numbers(columns), *([] if table.is_funding else _impossible())]:
+    for broken, what in _not_numbers(columns) if table.is_funding else impossible_bars():
         bad = rows.select(broken).to_series().arg_true()
         if len(bad):
-            raise _error(table, int(bad[0]), what)
+            raise _error(table, int(bad[0]), f"has {what}")
 
 
 def interval_of(table: Table, wanted: Interval | None) -> Interval:
@@ -97,25 +97,27 @@ def refuse_off_grid(
         raise _error(table, unfinished, "is a bar that has not closed yet", "Remove unfinished bars.")
 
 
+def impossible_bars() -> list[tuple[pl.Expr, str]]:
+    """What no bar can be: an expression that is true for it, and words that follow "has"."""
+    opened, high, low, close = (pl.col(c) for c in PRICES)
+    return [
+        *_not_numbers((*PRICES, "volume")),
+        *((pl.col(c) <= 0.0, f"a {c} that is not positive") for c in PRICES),
+        (pl.col("volume") < 0.0, "a negative volume"),
+        (high < low, "a high below its low"),
+        (high * ROUNDING < pl.max_horizontal(opened, close), "a high below its open or close"),
+        (low > pl.min_horizontal(opened, close) * ROUNDING, "a low above its open or close"),
+    ]
+
+
 def _not_numbers(columns: Iterable[str]) -> list[tuple[pl.Expr, str]]:
     return [
         rule
         for c in columns
         for rule in (
-            (pl.col(c).is_null() | pl.col(c).is_nan(), f"has no {c}"),
-            (pl.col(c).is_infinite(), f"has an infinite {c}"),
+            (pl.col(c).is_null() | pl.col(c).is_nan(), f"no {c}"),
+            (pl.col(c).is_infinite(), f"an infinite {c}"),
         )
-    ]
-
-
-def _impossible() -> list[tuple[pl.Expr, str]]:
-    opened, high, low, close = (pl.col(c) for c in PRICES)
-    return [
-        *((pl.col(c) <= 0.0, f"has a {c} that is not positive") for c in PRICES),
-        (pl.col("volume") < 0.0, "has a negative volume"),
-        (high < low, "has a high below its low"),
-        (high * ROUNDING < pl.max_horizontal(opened, close), "has a high below its open or close"),
-        (low > pl.min_horizontal(opened, close) * ROUNDING, "has a low above its open or close"),
     ]
 
 
