@@ -196,7 +196,7 @@ def _pit(forecast: Forecast, truth: Truth) -> Values:
     return forecast.law.cdf(truth.outcome)
 
 
-def _from_training(value: Values, folds: Sequence[Fold]) -> Values:
+def _from_training(value: Values, folds: Sequence[Fold]) -> Float64[np.ndarray, "tested asset horizon"]:
     blocks: list[Values] = []
     for fold in folds:
         train = value[fold.train.start : fold.train.stop]
@@ -206,7 +206,7 @@ def _from_training(value: Values, folds: Sequence[Fold]) -> Values:
     return np.concatenate(blocks)
 
 
-def _mean(value: Values, axis: tuple[int, ...]) -> Values:
+def _mean(value: Values, axis: tuple[int, ...]) -> Float64[np.ndarray, "_ _ horizon"]:
     known = ~np.isnan(value)
     count = known.sum(axis=axis, keepdims=True)
     total = np.where(known, value, 0.0).sum(axis=axis, keepdims=True)

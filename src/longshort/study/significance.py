@@ -193,7 +193,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected.tolist()
 
 
-def _on_grid(gain: Series, grid_row: Rows) -> Series:
+def _on_grid(gain: Series, grid_row: Rows) -> Float64[np.ndarray, " spaced"]:
     if not len(gain) or grid_row[-1] - grid_row[0] == len(gain) - 1:
         return gain
     rows = grid_row - grid_row[0]
