@@ -10,12 +10,11 @@ from longshort.base.settings import Study
 from longshort.data.bars import Bars
 from longshort.models.bundle import Bundle
 from longshort.models.forecast import Forecast
-from longshort.models.inputs import Scaler
 from longshort.models.lstm import FittedLSTM
 from longshort.study.folds import Fold
 from longshort.study.market import Market, open_market
 from longshort.study.run import job_cache, versions
-from longshort.study.walk import member_job
+from longshort.study.walk import member_job, past_of
 
 Report = Callable[[str, int, int], None]
 
@@ -31,12 +30,7 @@ def train(study: Study, *, report: Report = lambda what, done, of: None) -> Bund
         members[index] = member
         report("training", done + 1, len(jobs))
     bundle = Bundle(
-        fitted=FittedLSTM(
-            horizons=study.target.horizons,
-            model=study.model,
-            scaler=Scaler.fit(market.panel, fold.train),
-            members=tuple(members[k] for k in range(len(jobs))),
-        ),
+        fitted=FittedLSTM.of(past_of(market, fold), study.model, tuple(members[k] for k in range(len(jobs)))),
         symbols=market.bars.symbols,
         interval=study.data.interval,
         created_at=SystemClock().now(),

@@ -16,6 +16,7 @@ from longshort.data.bars import Bars
 
 MIN_RANGE = 1e-5  # a tenth of a basis point: log range of a bar that did not move
 MIN_VOLATILITY = 1e-5  # per bar; keeps a dead market from dividing by zero
+SCALE_ROWS = 25  # the EWMA volatility stands after 24 returns
 PARKINSON = 2.0 * np.sqrt(np.log(2.0))  # log range over this is a volatility: Parkinson (1980)
 
 
@@ -106,14 +107,14 @@ BASE: MappingProxyType[str, Callable[[Look], Grid]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feature:
-    """One column: how to compute it, how many rows it needs, and the family it belongs to.
+    """One column: how to compute it, the family it belongs to, and at which row of a complete series it first stands.
 
-    `funded` features need a funding record; the default set leaves them out where a coin has none.
+    Warm-ups hold for the default half-life of the volatility. `funded` features need a funding record; the default set leaves them out where a coin has none.
     """
 
     compute: Callable[[Look], Grid]
     family: str
-    warmup_rows: int = 1
+    warmup_rows: int = SCALE_ROWS
     default: bool = True
     funded: bool = False
 
@@ -122,7 +123,7 @@ def _span(rows: int) -> Feature:
     return Feature(
         compute=lambda look: look.mean("log_range", rows) - look["log_volatility"],
         family="range",
-        warmup_rows=rows,
+        warmup_rows=max(rows, SCALE_ROWS),
     )
 
 
@@ -130,7 +131,7 @@ def _momentum(rows: int) -> Feature:
     return Feature(
         compute=lambda look: look.mean("log_return", rows) * np.sqrt(rows) / look["volatility"],
         family="momentum",
-        warmup_rows=rows + 1,
+        warmup_rows=max(rows, SCALE_ROWS),
     )
 
 
@@ -159,16 +160,16 @@ def _calendar(period: int, unit: int, position: int, offset: int = 0) -> Feature
         here = (opens // unit + offset) % period == position
         return np.repeat(here[:, None].astype(np.float64), len(look.bars.symbols), axis=1)
 
-    return Feature(compute=compute, family="calendar")
+    return Feature(compute=compute, family="calendar", warmup_rows=1)
 
 
 FEATURES: MappingProxyType[str, Feature] = MappingProxyType(
     {
-        "return_1": Feature(compute=lambda look: look["scaled_return"], family="price", warmup_rows=2),
+        "return_1": Feature(compute=lambda look: look["scaled_return"], family="price"),
         "range_1": Feature(compute=lambda look: look["relative_range"], family="price"),
         "body_1": Feature(compute=lambda look: look["body"] / look["volatility"], family="price"),
         "shadow_1": Feature(compute=lambda look: look["shadow"] / look["volatility"], family="price"),
-        "gap_1": Feature(compute=lambda look: look["gap"] / look["volatility"], family="price", warmup_rows=2),
+        "gap_1": Feature(compute=lambda look: look["gap"] / look["volatility"], family="price"),
         **{f"range_{rows}": _span(rows) for rows in (6, 24, 168, 720)},
         **{f"momentum_{rows}": _momentum(rows) for rows in (6, 24, 168)},
         "volume_change": Feature(
@@ -179,13 +180,13 @@ FEATURES: MappingProxyType[str, Feature] = MappingProxyType(
         **{f"volume_{rows}": _volume(rows) for rows in (24, 168)},
         "market_range_1": Feature(compute=lambda look: look["market_range"], family="market"),
         "market_range_24": Feature(
-            compute=lambda look: look.mean("market_range", 24), family="market", warmup_rows=24
+            compute=lambda look: look.mean("market_range", 24), family="market", warmup_rows=44
         ),
         "market_return_1": Feature(
-            compute=lambda look: across(look["scaled_return"]), family="market", warmup_rows=2
+            compute=lambda look: across(look["scaled_return"]), family="market"
         ),
         "leader_range_1": Feature(compute=_leader("relative_range"), family="market"),
-        "leader_return_1": Feature(compute=_leader("scaled_return"), family="market", warmup_rows=2),
+        "leader_return_1": Feature(compute=_leader("scaled_return"), family="market"),
         "funding_last": Feature(
             compute=lambda look: look["funding"] / look["volatility"], family="funding", funded=True
         ),

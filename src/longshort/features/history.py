@@ -19,19 +19,20 @@ class History:
 
     def __init__(self, assets: int) -> None:
         self.assets = assets
-        self._tails: dict[object, Grid] = {}
-        self._filters: dict[object, Grid] = {}
+        self._tails: dict[object, Float64[np.ndarray, "kept asset"]] = {}
+        self._filters: dict[object, Float64[np.ndarray, "one asset"]] = {}
 
     def lag(self, key: object, values: Grid, rows: int) -> Grid:
         """The value `rows` rows ago; NaN before there was one."""
         return self._with_tail(("lag", key, rows), values, rows, np.nan)[: len(values)]
 
     def mean(self, key: object, values: Grid, rows: int) -> Grid:
-        """The mean of the last `rows` rows, where at least 80 % of them are there."""
+        """The mean of the last `rows` rows, once so many have passed, where at least 80 % of them are there."""
         known = np.isfinite(values)
+        passed = self._running(("passed", key, rows), np.ones_like(values))
         total = self._cumulative(("sum", key, rows), np.where(known, values, 0.0), rows)
         count = self._cumulative(("count", key, rows), known.astype(np.float64), rows)
-        return _ratio(total, count, np.ceil(MIN_SHARE * rows))
+        return _ratio(total, np.where(passed >= rows, count, 0.0), np.ceil(MIN_SHARE * rows))
 
     def ewma(self, key: object, values: Grid, halflife_rows: float) -> Grid:
         """The mean with weights that halve every `halflife_rows` rows, missing rows left out.
@@ -83,7 +84,9 @@ class History:
         before = self._with_tail((key, "before"), total, rows, 0.0)[: len(values)]
         return total - before
 
-    def _with_tail(self, key: object, values: Grid, rows: int, blank: float) -> Grid:
+    def _with_tail(
+        self, key: object, values: Grid, rows: int, blank: float
+    ) -> Float64[np.ndarray, "longer asset"]:
         tail = self._tails.get(key, np.full((rows, self.assets), blank))
         stacked = np.concatenate([tail, values])
         self._tails[key] = stacked[-rows:].copy()

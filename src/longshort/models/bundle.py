@@ -109,6 +109,7 @@ class Bundle:
             "symbols": self.symbols,
             "interval": self.interval,
             "horizons": self.fitted.horizons,
+            "mean_weights": self.fitted.mean_weights,
             "created_at": self.created_at,
             "trained_until": self.trained_until,
             "features": [
@@ -132,7 +133,13 @@ class Bundle:
         members = tuple(_member(m, weights, len(horizons)) for m in plain["members"])
         model = ModelSettings(**plain["settings"]["model"])
         return cls(
-            fitted=FittedLSTM(horizons=horizons, model=model, scaler=scaler, members=members),
+            fitted=FittedLSTM(
+                horizons=horizons,
+                model=model,
+                scaler=scaler,
+                members=members,
+                mean_weights=tuple(plain["mean_weights"]),
+            ),
             symbols=tuple(plain["symbols"]),
             interval=plain["interval"],
             created_at=plain["created_at"],

@@ -1,6 +1,6 @@
 """The LSTM as a forecaster: several seeds, averaged in their parameters, each horizon from its own best weights."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from longshort.models.forecaster import Fitted, ForecastStream, Past, volatility
 from longshort.models.inputs import MARKS, Scaler
 from longshort.models.memory import Rows, TwoStates, first_context_row, run
 from longshort.models.network import Network, NetworkConfig, law
+from longshort.models.shrink import mean_weight
 from longshort.models.training import Member, fit_member
 
 NAME = "LSTM"
@@ -32,7 +33,7 @@ class LSTMForecaster:
         torch.set_num_threads(1)
         scaler = Scaler.fit(past.panel, past.train)
         members = [fit_member(past, scaler, self.model, self.training, seed) for seed in self.model.seeds]
-        return FittedLSTM(horizons=self.horizons, model=self.model, scaler=scaler, members=tuple(members))
+        return FittedLSTM.of(past, self.model, tuple(members))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +44,22 @@ class FittedLSTM:
     model: ModelSettings
     scaler: Scaler
     members: tuple[Member, ...]
+    mean_weights: tuple[float, ...]
     name: str = NAME
+
+    @classmethod
+    def of(cls, past: Past, model: ModelSettings, members: tuple[Member, ...]) -> "FittedLSTM":
+        """Average members, and learn on the validation rows how much of their mean to believe."""
+        horizons = past.targets.horizons
+        scaler = Scaler.fit(past.panel, past.train)
+        raw = cls(
+            horizons=horizons, model=model, scaler=scaler, members=members, mean_weights=(1.0,) * len(horizons)
+        )
+        rows = slice(past.validation.start, past.validation.stop)
+        mean = raw.predict(past.panel, past.validation).law.loc / volatility_over(past.panel[rows], horizons)
+        came = past.scaled_targets()[rows]
+        weights = [mean_weight(mean[:, :, k], came[:, :, k], horizon) for k, horizon in enumerate(horizons)]
+        return replace(raw, mean_weights=tuple(weights))
 
     def predict(self, panel: Panel, rows: range) -> Forecast:
         """The forecasts of some rows; up to twice `restart_rows` rows before them are context."""
@@ -76,7 +92,7 @@ class FittedLSTM:
         unit = volatility_over(panel, self.horizons)
         usable = panel.usable[:, :, None]
         student = StudentT(
-            loc=np.where(usable, _average(loc) * unit, np.nan),
+            loc=np.where(usable, _average(loc) * np.asarray(self.mean_weights) * unit, np.nan),
             scale=np.where(usable, np.exp(_average(log_scale)) * unit, np.nan),
             df=np.where(usable, np.exp(_average(np.log(df))), np.nan),
         )

@@ -1,6 +1,6 @@
 """What an evaluation found, as one record: the page, the terminal and the JSON all print this and nothing else."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -82,13 +82,18 @@ class Profit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoldSpan:
-    """When one fold trained and when it was tested; `gap_bars` is derived from the horizon, never typed."""
+    """When one fold trained and when it was tested; `gap_bars` is derived from the horizon, never typed.
+
+    The span that early stopping was decided on is drawn apart where it is stated.
+    """
 
     train_from: int
     train_until: int
     test_from: int
     test_until: int
     gap_bars: int
+    validation_from: int | None = None
+    validation_until: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +133,10 @@ class Report:
     def verdict(self, question: str, horizon_bars: int) -> Verdict | None:
         """The verdict on one question at one horizon, if it was asked."""
         return next((v for v in self.verdicts if (v.question, v.horizon_bars) == (question, horizon_bars)), None)
+
+    def counted(self, *, trials: int, holdout_openings: int) -> "Report":
+        """The same report, knowing how often its data was evaluated and its holdout opened."""
+        return replace(self, trials=trials, holdout_openings=holdout_openings)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values that JSON can hold."""

@@ -150,10 +150,9 @@ def past_of(market: Market, fold: Fold) -> Past:
 
 def _assemble(market: Market, fold: Fold, number: int, results: dict[_Task, Any]) -> dict[str, Fitted]:
     study = market.study
-    scaler = Scaler.fit(market.panel, fold.train)
-    members = tuple(results[_Task(number, "member", str(seed))] for seed in study.model.seeds)
-    lstm = FittedLSTM(horizons=study.target.horizons, model=study.model, scaler=scaler, members=members)
-    rivals = [results[_Task(number, "rival", rival.name)] for rival in scale_models(study.target.horizons)]
     past = past_of(market, fold)
+    members = tuple(results[_Task(number, "member", str(seed))] for seed in study.model.seeds)
+    lstm = FittedLSTM.of(past, study.model, members)
+    rivals = [results[_Task(number, "rival", rival.name)] for rival in scale_models(study.target.horizons)]
     naive = [model(study.target.horizons).fit(past) for model in (PreviousValue, SeasonalNaive)]
     return {model.name: model for model in (lstm, *rivals, *naive)}

@@ -1,0 +1,66 @@
+"""`evaluate`: is it true? Walk forward against every rival, say so in three words, and write it all down."""
+
+from pathlib import Path
+
+from longshort.base.errors import StudyError
+from longshort.base.files import write_json
+from longshort.base.settings import Study
+from longshort.data.market import find_lake
+from longshort.study import evaluate as judging
+from longshort.study.market import Market, open_market
+from longshort.study.report import Report
+from longshort.study.run import Run, job_cache
+from longshort.study.trials import Stretch, Trial, TrialLog
+from longshort.study.walk import Report as Progress
+from longshort.web.report import render_report
+
+
+def evaluate(
+    study: Study, *, holdout: bool = False, report: Progress = lambda what, done, of: None
+) -> Report:
+    """Judge a study; the evaluation is counted as a trial, the opening of a sealed holdout before it is read."""
+    return evaluate_into(study, holdout=holdout, report=report)[0]
+
+
+def evaluate_into(
+    study: Study, *, holdout: bool = False, report: Progress = lambda what, done, of: None
+) -> tuple[Report, Path]:
+    """Judge a study and say in which folder the evidence lies."""
+    market = open_market(study)
+    if holdout and not study.validation.holdout_from:
+        raise StudyError(
+            "this study has no holdout to open.",
+            remedy='Set validation.holdout_from, for example to "2025-01-01".',
+        )
+    log, development, sealed = _trials(market)
+    if sealed and holdout:
+        log.open_holdout(Trial(sealed, study.digest()))
+    found = judging.evaluate(market, cache=job_cache(study), holdout=holdout, report=report)
+    if not holdout:
+        log.record(Trial(development, study.digest()))
+    openings = log.openings(sealed) if sealed else 0
+    document = found.report.counted(trials=log.count(development), holdout_openings=openings)
+    run = Run(market, "holdout" if holdout else "evaluate")
+    run.write_study()
+    run.write_table("forecast", found.walk.forecasts[document.model].to_polars())
+    for name, ledger in found.money.ledgers.items():
+        run.write_ledger(f"ledger-{name.replace(' ', '-')}", ledger)
+    write_json(run.folder / "report.json", document.to_dict())
+    run.write_page("report.html", render_report(document))
+    return document, run.folder
+
+
+def _trials(market: Market) -> tuple[TrialLog, Stretch, Stretch | None]:
+    """The log of this study's lake, its development stretch, and the sealed one if there is one."""
+    study, closes, rows = market.study, market.bars.closed_at, market.development_rows
+    embedded = study.data.source == "embedded"
+    folder = study.folder / "runs" if embedded else find_lake(study.data.lake, study.folder)
+    horizons = "/".join(str(h) for h in study.target.horizons)
+    target = f"{market.bars.venue} {market.bars.interval} {horizons}"
+    development = Stretch(target=target, first_at=int(closes[0]), last_at=int(closes[rows - 1]))
+    sealed = (
+        Stretch(target=target, first_at=int(closes[rows]), last_at=int(closes[-1]))
+        if rows < len(closes)
+        else None
+    )
+    return TrialLog(folder / "trials.sqlite"), development, sealed

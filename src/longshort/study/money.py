@@ -1,0 +1,106 @@
+"""What the policy would have earned on the test rows, beside what anyone could have earned without a forecast."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from longshort.base.errors import NotComputable
+from longshort.base.instrument import BPS
+from longshort.policy.exposure import Exposure
+from longshort.policy.ledger import Ledger, run_ledger
+from longshort.policy.rivals import RIVALS, rival_exposure
+from longshort.policy.steering import Rule, Steering, exposures
+from longshort.study.market import Market
+from longshort.study.report import Comparison, Curve, Profit
+from longshort.study.tearsheet import figures
+from longshort.study.verdict import compare_profit
+from longshort.study.walk import Walk
+
+CASH = "cash"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Money:
+    """The account of the policy and of each rival on the test rows; empty, with a note, where funding is unknown."""
+
+    exposure: Exposure
+    ledgers: dict[str, Ledger]
+    note: str = ""
+
+
+def rule_of(market: Market) -> Rule:
+    """The study's rule."""
+    study = market.study
+    return Rule(policy=study.policy, costs=study.costs.record, bars_per_year=market.bars.bars_per_year)
+
+
+def earn(market: Market, walk: Walk, model: str) -> Money:
+    """Run the policy on a model's forecasts and every rival beside it, each through the same ledger."""
+    rule, rows = rule_of(market), walk.tested
+    bars = market.bars[rows.start : rows.stop]
+    wishes = exposures(walk.forecasts[model], Steering(rule, bars.symbols))
+    every = {model: wishes} | {name: rival_exposure(name, market.bars, market.panel, rows, rule) for name in RIVALS}
+    try:
+        ledgers = {
+            name: run_ledger(bars, wish, rule.costs, starting_balance=market.study.trading.starting_balance)
+            for name, wish in every.items()
+        }
+    except NotComputable as error:
+        return Money(exposure=wishes, ledgers={}, note=f"Profit is not computed. {error}")
+    return Money(exposure=wishes, ledgers=ledgers)
+
+
+def compare_money(market: Market, money: Money, model: str) -> list[Comparison]:
+    """The policy's net return per bar against holding cash and against every rival."""
+    if not money.ledgers:
+        return []
+    mine = money.ledgers[model].returns
+    others = {CASH: np.zeros_like(mine)} | {n: money.ledgers[n].returns for n in money.ledgers if n != model}
+    grid_row = market.bars.calendar.rows(money.ledgers[model].closed_at, market.bars.interval)
+    return [
+        compare_profit(
+            name,
+            horizon_bars=market.study.policy.horizon_bars,
+            model_return=mine,
+            opponent_return=theirs,
+            grid_row=grid_row,
+            n_coins=len(market.bars.symbols),
+        )
+        for name, theirs in others.items()
+    ]
+
+
+def turnover_per_bar(money: Money, model: str) -> float:
+    """Notional traded over equity, per bar: what turns a margin per trade into one per bar."""
+    return float(np.nanmean(money.ledgers[model].turnover)) if money.ledgers else 0.0
+
+
+def curves(money: Money) -> tuple[Curve, ...]:
+    """Equity as a multiple of the starting balance."""
+    return tuple(
+        Curve(name=name, closed_at=ledger.closed_at, equity=ledger.equity / ledger.starting_balance)
+        for name, ledger in money.ledgers.items()
+    )
+
+
+def profits(market: Market, money: Money) -> tuple[Profit, ...]:
+    """The figures of every account."""
+    return tuple(_profit(name, ledger, market.bars.bars_per_year) for name, ledger in money.ledgers.items())
+
+
+def _profit(name: str, ledger: Ledger, bars_per_year: float) -> Profit:
+    found, paid, start = figures(ledger.equity, ledger.starting_balance, bars_per_year), ledger.totals, ledger.starting_balance
+    turnover = float(np.nansum(ledger.turnover))
+    gross = found.net_return + (paid.fees + paid.slippage) / start
+    return Profit(
+        name=name,
+        net_return=found.net_return,
+        sharpe=found.sharpe,
+        max_drawdown=found.max_drawdown,
+        trades=ledger.trades,
+        turnover=turnover,
+        fees=paid.fees / start,
+        slippage=paid.slippage / start,
+        funding=paid.funding / start,
+        break_even_bps=gross / turnover / BPS if turnover > 0 else float("nan"),
+    )
