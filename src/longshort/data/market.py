@@ -47,7 +47,7 @@ def find_lake(lake: str, folder: Path) -> Path:
                 "no such lake.", where=chosen, remedy="Fill one with `longshort import FILES...`."
             )
         return chosen
-    for chosen in (folder / "lake", folder / ".." / "lake"):
+    for chosen in (folder / "lake", folder.absolute().parent / "lake"):
         if chosen.is_dir():
             return chosen
     raise DataError(
