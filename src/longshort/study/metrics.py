@@ -4,7 +4,7 @@ Every loss is NaN where nothing is scored or the forecast states nothing; smalle
 each instant the same weight, however many coins it has. Nothing here tests for significance.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,13 +86,17 @@ def majority_losses(truth: Truth) -> dict[str, Values]:
     }
 
 
-def score_forecast(forecast: Forecast, truth: Truth) -> dict[int, dict[str, float]]:
+def score_forecast(
+    forecast: Forecast, truth: Truth, losses: Mapping[str, Values] | None = None
+) -> dict[int, dict[str, float]]:
     """Mean scores by horizon: the losses, with `rmse` for `mse` and `accuracy` for `miss`.
+
+    Losses that `row_losses` has already given are taken as they are: they are what takes time.
 
     Beside them stand `n` (cells scored), `n_direction` (cells with a direction) and `majority_accuracy`, what
     the commoner direction of training would have hit on the same cells.
     """
-    losses = row_losses(forecast, truth)
+    losses = losses or row_losses(forecast, truth)
     majority = np.where(np.isnan(losses["miss"]), np.nan, majority_losses(truth)["miss"])
     return {h: _scores_at(losses, majority, at) for at, h in enumerate(forecast.horizons)}
 
@@ -162,7 +166,7 @@ def mean_loss(loss: PerCoin) -> float:
     return float(scored.mean()) if len(scored) else float("nan")
 
 
-def _scores_at(losses: dict[str, Values], majority: Values, at: int) -> dict[str, float]:
+def _scores_at(losses: Mapping[str, Values], majority: Values, at: int) -> dict[str, float]:
     scores = {name: mean_loss(loss[..., at]) for name, loss in losses.items()}
     scores["rmse"] = float(np.sqrt(scores.pop("mse")))
     scores["accuracy"] = 1.0 - scores.pop("miss")

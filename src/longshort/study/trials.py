@@ -10,7 +10,6 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from longshort.base.clock import Clock, SystemClock
 from longshort.base.errors import DataError
 
 PATIENCE_SECONDS = 60.0  # how long a process waits for another one that is writing
@@ -43,10 +42,11 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """One evaluation: a stretch, and the digest of the settings that were tried on it."""
+    """One evaluation: a stretch, the digest of the settings that were tried on it, and when."""
 
     stretch: Stretch
     settings: str
+    recorded_at: int
 
 
 class TrialLog:
@@ -56,9 +56,8 @@ class TrialLog:
     0
     """
 
-    def __init__(self, path: Path, clock: Clock | None = None) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self._clock = clock or SystemClock()
 
     def record(self, trial: Trial) -> int:
         """Write one evaluation down, on disk when this returns; return `count` of its stretch."""
@@ -92,7 +91,7 @@ class TrialLog:
             database.execute(
                 "INSERT INTO trials (recorded_at, target, first_at, last_at, settings, holdout)"
                 " VALUES (?, ?, ?, ?, ?, ?)",
-                (self._clock.now(), *row),
+                (trial.recorded_at, *row),
             )
             what = "COUNT(*)" if holdout else "COUNT(DISTINCT settings)"
             found = _select(database, what, stretch, holdout=holdout)

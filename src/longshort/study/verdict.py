@@ -111,6 +111,7 @@ def compare(
     told = METRICS[metric]
     gain = opponent_loss - model_loss
     base = mean_loss(np.where(np.isnan(gain), np.nan, opponent_loss)) if told.relative else 1.0
+    base = base or float("nan")  # a perfect opponent leaves nothing to be a fraction of
     overlap_bars = horizon_bars if told.overlapping else 1
     test = skill_test(per_instant(gain), grid_row, horizon_bars=overlap_bars)
     skill, half = told.scale * test.mean / base, told.scale * test.half_width / base
