@@ -1,30 +1,261 @@
-"""The money ledger: what a list of wishes would have earned, open to open, after every cost."""
+"""The money ledger: what a list of wishes would have earned, open to open, after every cost.
 
-from dataclasses import dataclass
+A wish formed at a close is sized with the equity of that close, funding settled there already booked, and
+fills at the next row's open; where the coin has no bar then, or none at the close, the wish lapses. A coin
+listed no more stays in the books at its last close and pays no funding; an absent bar is valued, and its
+funding paid, at the last close. There is no liquidation: an account without equity is flat at its next wish.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
 
 import numpy as np
 import polars as pl
 from jaxtyping import Float64, Int64
 
+from longshort.base.clock import format_instant
+from longshort.base.errors import DataError, NotComputable, StudyError
+from longshort.base.instrument import Costs
+from longshort.data.bars import Bars
+from longshort.policy.contract import (
+    BALANCE,
+    CELL,
+    ENTRY,
+    FILL,
+    HOLDING,
+    PURSE,
+    RAW,
+    UNITS,
+    Books,
+    Desk,
+    Table,
+    contract_terms,
+    rates,
+)
+from longshort.policy.exposure import Exposure
+
 PerCoin = Float64[np.ndarray, "time asset"]
+PerBar = Float64[np.ndarray, " time"]
+LAPSES = ("", "no bar at this close", "no bar to fill in")  # by `NO_BAR` and `NO_NEXT_BAR`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """What was paid over the whole span, in settlement units; negative funding was received."""
+
+    fees: float
+    slippage: float
+    funding: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """An account, bar by bar, in settlement units; row t is the state at `closed_at[t]`, funding of that close booked.
+    """An account, bar by bar, in settlement units; row t is the state at `closed_at[t]`, its funding booked.
 
-    `fees`, `slippage` and `funding` are what was paid in the bar that ends at that close (positive: paid), `quantity`
-    is signed contracts. `fills` has one row per fill:
-    `decided_at, filled_at, symbol, quantity (signed), price, fee, slippage, realized`.
+    `fees`, `slippage` and `funding` are what was paid in the bar that ends at that close (positive: paid),
+    `quantity` is signed contracts. `fills` has one row per fill: `decided_at, filled_at, symbol, quantity
+    (signed), price, notional, fee, slippage, realized, position, cash`, the last two right after the fill.
+    `lapsed` has one row per wish that could not be followed: `decided_at, symbol, reason`.
     """
 
     closed_at: Int64[np.ndarray, " time"]
     symbols: tuple[str, ...]
     starting_balance: float
-    cash: Float64[np.ndarray, " time"]
-    equity: Float64[np.ndarray, " time"]
+    cash: PerBar
+    equity: PerBar
     quantity: PerCoin
     fees: PerCoin
     slippage: PerCoin
     funding: PerCoin
     fills: pl.DataFrame
+    lapsed: pl.DataFrame = field(default_factory=pl.DataFrame)
+
+    @property
+    def returns(self) -> PerBar:
+        """The net return of equity per bar; NaN once there was no equity left to earn on."""
+        before = self._equity_before
+        return np.divide(self.equity - before, before, out=np.full_like(before, np.nan), where=before > 0)
+
+    @property
+    def turnover(self) -> PerBar:
+        """The notional traded per bar, as a multiple of the equity at the close that decided it."""
+        before = self._equity_before
+        traded = np.zeros_like(before)
+        decided_at = self.fills["decided_at"].dt.timestamp("ms").to_numpy() * 1_000_000
+        np.add.at(traded, np.searchsorted(self.closed_at, decided_at) + 1, self.fills["notional"].to_numpy())
+        return np.divide(traded, before, out=np.full_like(before, np.nan), where=before > 0)
+
+    @property
+    def trades(self) -> int:
+        """The number of fills."""
+        return len(self.fills)
+
+    @property
+    def totals(self) -> Totals:
+        """What was paid over the whole span."""
+        return Totals(
+            fees=float(self.fees.sum()),
+            slippage=float(self.slippage.sum()),
+            funding=float(self.funding.sum()),
+        )
+
+    @property
+    def _equity_before(self) -> PerBar:
+        return np.concatenate([[self.starting_balance], self.equity[:-1]])
+
+    def to_polars(self) -> pl.DataFrame:
+        """One row per close: the account, what the bar cost over all coins, and the quantity of each coin."""
+        columns = {
+            "closed_at": self.closed_at,
+            "cash": self.cash,
+            "equity": self.equity,
+            "returns": self.returns,
+            "turnover": self.turnover,
+            "fees": self.fees.sum(axis=1),
+            "slippage": self.slippage.sum(axis=1),
+            "funding": self.funding.sum(axis=1),
+        }
+        frame = pl.DataFrame(columns | {s: self.quantity[:, a] for a, s in enumerate(self.symbols)})
+        return frame.with_columns(_as_instant("closed_at"))
+
+    def _repr_html_(self) -> str:
+        paid = self.totals
+        rows = {
+            "starting balance": self.starting_balance,
+            "equity": float(self.equity[-1]) if len(self.equity) else self.starting_balance,
+            "fees paid": paid.fees,
+            "slippage paid": paid.slippage,
+            "funding paid": paid.funding,
+        }
+        cells = "".join(f"<tr><td>{name}</td><td>{value:,.2f}</td></tr>" for name, value in rows.items())
+        coins = escape(", ".join(self.symbols))
+        return f"<table><caption>{coins}: {self.trades:,} fills</caption>{cells}</table>"
+
+
+def run_ledger(
+    bars: Bars, exposure: Exposure, costs: Costs, *, starting_balance: float = 100_000.0, lots: bool = True
+) -> Ledger:
+    """Book wishes on a market; with `lots` in whole lots and ticks and to 1e-8, exactly as the backtest does.
+
+    Raises `NotComputable` where a position meets a row whose funding is unknown: profit is not guessed.
+    """
+    from longshort.policy.booking import book
+
+    market = _market(bars, checked_wishes(exposure, bars))
+    desk = Desk(
+        terms=contract_terms(bars.instruments, whole=lots),
+        held=np.zeros(len(bars.symbols), HOLDING),
+        purse=np.zeros(1, PURSE),
+        market=market,
+        rates=rates(costs),
+    )
+    desk.purse["cash"] = np.round(starting_balance * UNITS) if lots else starting_balance * UNITS
+    books = Books(
+        balances=np.zeros(len(bars), BALANCE),
+        entries=np.zeros(market.shape, ENTRY),
+        fills=np.zeros(np.isfinite(market["target"]).sum(), FILL),
+    )
+    row, asset = book(desk, books)
+    if row >= 0:
+        raise unknown_funding(bars.symbols[asset], int(bars.closed_at[row]))
+    made = int(desk.purse["fills"][0])
+    return ledger_from(books._replace(fills=books.fills[:made]), bars, starting_balance)
+
+
+def checked_wishes(exposure: Exposure, bars: Bars) -> PerCoin:
+    """The targets of an exposure that fits the bars; raise where it does not, or where a wish is infinite."""
+    if exposure.symbols != bars.symbols or not np.array_equal(exposure.closed_at, bars.closed_at):
+        raise DataError(
+            "The exposure and the bars do not have the same coins and closes.",
+            remedy="Form the exposure on the very bars that it is booked on.",
+        )
+    if np.isinf(exposure.target).any():
+        row, asset = (int(i) for i in np.argwhere(np.isinf(exposure.target))[0])
+        raise infinite_wish(bars.symbols[asset], int(bars.closed_at[row]))
+    return exposure.target
+
+
+def infinite_wish(symbol: str, closed_at: int) -> StudyError:
+    """The error for a wish that no account could follow."""
+    return StudyError(
+        f"The wish at the close of {format_instant(closed_at)} is infinite.",
+        where=symbol,
+        remedy="Cap the exposure in [policy].",
+    )
+
+
+def unknown_funding(symbol: str, closed_at: int) -> NotComputable:
+    """The error for a position held where the funding record has a hole."""
+    return NotComputable(
+        f"Profit is not computed: a position is open at {format_instant(closed_at)}, its funding unknown.",
+        where=symbol,
+        remedy=f"Import the funding rates of {symbol} with `longshort import`.",
+    )
+
+
+def ledger_from(books: Books, bars: Bars, starting_balance: float) -> Ledger:
+    """Turn books in lots and money units into a ledger in contracts and settlement units."""
+    terms, entries = contract_terms(bars.instruments), books.entries
+    return Ledger(
+        closed_at=bars.closed_at,
+        symbols=bars.symbols,
+        starting_balance=starting_balance,
+        cash=books.balances["cash"] / UNITS,
+        equity=books.balances["equity"] / UNITS,
+        quantity=entries["lots"] * terms["lot_step"] / terms["lot_parts"],
+        fees=entries["fees"] / UNITS,
+        slippage=entries["slippage"] / UNITS,
+        funding=entries["funding"] / UNITS,
+        fills=_fill_frame(books.fills, bars),
+        lapsed=_lapse_frame(entries["lapsed"], bars),
+    )
+
+
+def _market(bars: Bars, target: PerCoin) -> Table:
+    market = np.empty(target.shape, CELL)
+    market["target"] = target
+    for name in ("open", "close", "funding_rate", "present", "listed", "funding_covered"):
+        market[name] = getattr(bars, name)
+    return market
+
+
+def _fill_frame(fills: Table, bars: Bars) -> pl.DataFrame:
+    row, asset = fills["row"], fills["asset"]
+    terms = contract_terms(bars.instruments)[asset]
+    frame = pl.DataFrame(
+        {
+            "decided_at": bars.closed_at[row - 1],
+            "filled_at": bars.closed_at[row] - bars.interval.ns,
+            "symbol": _names(bars.symbols, asset),
+            "quantity": fills["order"] * terms["lot_step"] / terms["lot_parts"],
+            "price": fills["ticks"] * terms["raw_tick"] / RAW,
+            "notional": np.abs(fills["order"]) * fills["ticks"] * terms["unit"] / UNITS,
+            "fee": fills["fee"] / UNITS,
+            "slippage": fills["slippage"] / UNITS,
+            "realized": fills["realized"] / UNITS,
+            "position": fills["position"] * terms["lot_step"] / terms["lot_parts"],
+            "cash": fills["cash"] / UNITS,
+        }
+    )
+    return frame.with_columns(_as_instant("decided_at"), _as_instant("filled_at"))
+
+
+def _lapse_frame(lapsed: Int64[np.ndarray, "time asset"], bars: Bars) -> pl.DataFrame:
+    row, asset = np.nonzero(lapsed)
+    frame = pl.DataFrame(
+        {
+            "decided_at": bars.closed_at[row],
+            "symbol": _names(bars.symbols, asset),
+            "reason": _names(LAPSES, lapsed[row, asset]),
+        }
+    )
+    return frame.with_columns(_as_instant("decided_at"))
+
+
+def _names(names: Sequence[str], which: Int64[np.ndarray, " row"]) -> pl.Series:
+    return pl.Series(values=[names[i] for i in which.tolist()], dtype=pl.String)
+
+
+def _as_instant(column: str) -> pl.Expr:
+    return pl.from_epoch(column, "ns").dt.cast_time_unit("ms").dt.replace_time_zone("UTC")

@@ -1,0 +1,37 @@
+"""Whatever decides at each close what to hold: the one object that backtest, paper and live run."""
+
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Float64
+
+from longshort.base.clock import format_instant
+from longshort.base.errors import StudyError
+from longshort.data.bars import Bars
+from longshort.policy.exposure import Exposure
+
+
+class Decider(Protocol):
+    """Bars in, target exposure out, one close after another: the pilot, a rival or a script."""
+
+    def on_close(self, bars: Bars) -> Float64[np.ndarray, " asset"]:
+        """Given the one row of bars that just closed, the wish per coin; NaN leaves a position alone."""
+        ...
+
+
+class Script:
+    """Replays wishes formed beforehand."""
+
+    def __init__(self, exposure: Exposure) -> None:
+        self._exposure = exposure
+
+    def on_close(self, bars: Bars) -> Float64[np.ndarray, " asset"]:
+        """The wish written down for this close; raise `StudyError` where there is none."""
+        closed_at = int(bars.closed_at[-1])
+        row = int(np.searchsorted(self._exposure.closed_at, closed_at))
+        if row == len(self._exposure) or self._exposure.closed_at[row] != closed_at:
+            raise StudyError(
+                f"The script has no wish for the close of {format_instant(closed_at)}.",
+                remedy="Write one row per bar, NaN where nothing should happen.",
+            )
+        return self._exposure.target[row]
