@@ -125,7 +125,56 @@ def facts(
     data.facts(chosen, lake=lake, venue=venue, interval=interval, as_json=as_json)
 
 
-# train, evaluate, forecast, backtest and demo come here, as thin as those above: the body lives in _commands.
+@app.command()
+def train(study: StudyPath, overrides: Overrides = None) -> None:
+    """Fit the networks on the development bars and save them as a bundle."""
+    from longshort._commands import run
+    from longshort.base.settings import Study
+
+    run.train(Study.load(study, overrides or ()))
+
+
+@app.command()
+def evaluate(
+    study: StudyPath,
+    overrides: Overrides = None,
+    *,
+    holdout: Annotated[bool, typer.Option("--holdout", help="Open the sealed part; counted.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Walk forward against every rival and say in three words what the forecasts are worth."""
+    from longshort._commands import run
+    from longshort.base.settings import Study
+
+    run.evaluate(Study.load(study, overrides or ()), holdout=holdout, as_json=as_json)
+
+
+@app.command()
+def forecast(study: StudyPath, overrides: Overrides = None, *, as_json: AsJson = False) -> None:
+    """Print the distribution of the coming bars, and draw it."""
+    from longshort._commands import run
+    from longshort.base.settings import Study
+
+    run.forecast(Study.load(study, overrides or ()), as_json=as_json)
+
+
+@app.command()
+def backtest(study: StudyPath, overrides: Overrides = None, *, as_json: AsJson = False) -> None:
+    """Trade the test bars on NautilusTrader, after all costs, and write a tear sheet."""
+    from longshort._commands import run
+    from longshort.base.settings import Study
+
+    run.backtest(Study.load(study, overrides or ()), as_json=as_json)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Where to put it.")] = Path("demo"),
+) -> None:
+    """Do all of it on the embedded market, offline."""
+    from longshort._commands import demo as show_all
+
+    show_all.demo(folder)
 
 
 def main() -> None:

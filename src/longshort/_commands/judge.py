@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from longshort.base.clock import SystemClock
 from longshort.base.errors import StudyError
 from longshort.base.files import write_json
 from longshort.base.settings import Study
@@ -34,10 +35,10 @@ def evaluate_into(
         )
     log, development, sealed = _trials(market)
     if sealed and holdout:
-        log.open_holdout(Trial(sealed, study.digest()))
+        log.open_holdout(_trial(sealed, study))
     found = judging.evaluate(market, cache=job_cache(study), holdout=holdout, report=report)
     if not holdout:
-        log.record(Trial(development, study.digest()))
+        log.record(_trial(development, study))
     openings = log.openings(sealed) if sealed else 0
     document = found.report.counted(trials=log.count(development), holdout_openings=openings)
     run = Run(market, "holdout" if holdout else "evaluate")
@@ -50,6 +51,10 @@ def evaluate_into(
     return document, run.folder
 
 
+def _trial(stretch: Stretch, study: Study) -> Trial:
+    return Trial(stretch=stretch, settings=study.digest(), recorded_at=SystemClock().now())
+
+
 def _trials(market: Market) -> tuple[TrialLog, Stretch, Stretch | None]:
     """The log of this study's lake, its development stretch, and the sealed one if there is one."""
     study, closes, rows = market.study, market.bars.closed_at, market.development_rows
@@ -57,6 +62,8 @@ def _trials(market: Market) -> tuple[TrialLog, Stretch, Stretch | None]:
     folder = study.folder / "runs" if embedded else find_lake(study.data.lake, study.folder)
     horizons = "/".join(str(h) for h in study.target.horizons)
     target = f"{market.bars.venue} {market.bars.interval} {horizons}"
+    if embedded:
+        target += f" {study.data.embedded_seed} {study.data.embedded_coins} {study.data.embedded_edge}"
     development = Stretch(target=target, first_at=int(closes[0]), last_at=int(closes[rows - 1]))
     sealed = (
         Stretch(target=target, first_at=int(closes[rows]), last_at=int(closes[-1]))

@@ -11,7 +11,7 @@ from longshort.features.panel import Panel
 from longshort.models.forecast import Forecast, StudentT
 from longshort.models.forecaster import Fitted, ForecastStream, Past, volatility_over
 from longshort.models.inputs import MARKS, Scaler
-from longshort.models.memory import Rows, TwoStates, first_context_row, run
+from longshort.models.memory import Rows, TwoStates, context_start, run
 from longshort.models.network import Network, NetworkConfig, law
 from longshort.models.shrink import mean_weight
 from longshort.models.training import Member, fit_member
@@ -64,30 +64,31 @@ class FittedLSTM:
     def predict(self, panel: Panel, rows: range) -> Forecast:
         """The forecasts of some rows; up to twice `restart_rows` rows before them are context."""
         torch.set_num_threads(1)
-        begin = 0
-        if rows.start < len(panel):
-            earliest = first_context_row(int(panel.grid_row[rows.start]), self.model.restart_rows)
-            begin = int(np.searchsorted(panel.grid_row, earliest))
+        begin = context_start(panel.grid_row[: rows.start + 1], self.model.restart_rows) if len(rows) else rows.start
         part = panel[begin : rows.stop]
         inputs = as_rows(self.scaler, part)
         wanted = range(rows.start - begin, rows.stop - begin)
-        raws = [
-            [run(network, inputs, wanted, self.model.restart_rows)[:, :, k] for k, network in enumerate(member)]
-            for member in self.networks()
-        ]
-        return self.forecast(raws, part[wanted.start : wanted.stop])
+        outputs = [run(network, inputs, wanted, self.model.restart_rows) for network in self.networks()]
+        return self.forecast(outputs, part[wanted.start : wanted.stop])
 
     def start(self, panel: Panel) -> ForecastStream:
         """Warm states that go on where the panel ends."""
         return LSTMStream(self, panel)
 
-    def networks(self) -> list[list[Network]]:
-        """One network per member and horizon, ready to run."""
-        return [[self._network(weights) for weights in member.weights] for member in self.members]
+    def networks(self) -> list[Network]:
+        """The different networks: horizons of one seed that stopped at the same step share theirs."""
+        return [self._network(member.weights[k]) for member, k in self._distinct()]
 
-    def forecast(self, raws: list[list[Float32[np.ndarray, "time asset 3"]]], panel: Panel) -> Forecast:
+    def forecast(self, outputs: list[Float32[np.ndarray, "time asset horizon 3"]], panel: Panel) -> Forecast:
         """Average location, log scale and log df over members, and give them the scale of log returns."""
-        raw = np.stack([np.stack(member, axis=2) for member in raws])  # (member, time, asset, horizon, 3)
+        home = {(member.seed, member.curve.best_step[k]): i for i, (member, k) in enumerate(self._distinct())}
+        members = [
+            np.stack(
+                [outputs[home[member.seed, step]][:, :, k] for k, step in enumerate(member.curve.best_step)], axis=2
+            )
+            for member in self.members
+        ]
+        raw = np.stack(members)  # (member, time, asset, horizon, 3)
         loc, log_scale, df = (part.numpy().astype(np.float64) for part in law(torch.from_numpy(raw)))
         unit = volatility_over(panel, self.horizons)
         usable = panel.usable[:, :, None]
@@ -103,6 +104,14 @@ class FittedLSTM:
             horizons=self.horizons,
             law=student,
         )
+
+    def _distinct(self) -> list[tuple[Member, int]]:
+        return [
+            (member, k)
+            for member in self.members
+            for k, step in enumerate(member.curve.best_step)
+            if step not in member.curve.best_step[:k]
+        ]
 
     def _network(self, weights: dict[str, Float32[np.ndarray, "..."]]) -> Network:
         config = NetworkConfig(
@@ -123,20 +132,15 @@ class LSTMStream:
         torch.set_num_threads(1)
         self._fitted = fitted
         rows = fitted.model.restart_rows
-        begin = 0
-        if len(panel):
-            begin = int(np.searchsorted(panel.grid_row, first_context_row(int(panel.grid_row[-1]), rows)))
-        history = as_rows(fitted.scaler, panel[begin:])
-        self._states = [[TwoStates(network, rows) for network in member] for member in fitted.networks()]
-        for member in self._states:
-            for states in member:
-                states.warm(history)
+        history = panel[context_start(panel.grid_row, rows) if len(panel) else 0 :]
+        self._states = [TwoStates(network, rows) for network in fitted.networks()]
+        for states in self._states:
+            states.extend(as_rows(fitted.scaler, history))
 
     def step(self, row: Panel) -> Forecast:
         """The forecast at the row after the last one seen."""
         inputs = as_rows(self._fitted.scaler, row)
-        raws = [[states.step(inputs)[:, :, k] for k, states in enumerate(member)] for member in self._states]
-        return self._fitted.forecast(raws, row)
+        return self._fitted.forecast([states.extend(inputs) for states in self._states], row)
 
 
 def as_rows(scaler: Scaler, panel: Panel) -> Rows:

@@ -5,6 +5,7 @@ one, with R to 2R rows behind it, is read. So batch equals stream, and both equa
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -38,67 +39,52 @@ def first_context_row(grid_row: int, restart_rows: int) -> int:
     return (grid_row // restart_rows - 1) * restart_rows
 
 
-@torch.inference_mode()
-def run(
-    network: Network, rows: Rows, wanted: range, restart_rows: int
-) -> Float32[np.ndarray, "time asset horizon 3"]:
-    """Raw outputs of the wanted rows; earlier rows are context."""
-    pieces: list[Tensor] = []
-    at = wanted.start
-    while at < wanted.stop:
-        here = int(rows.grid_row[at])
-        block_end = (here // restart_rows + 1) * restart_rows
-        stop = min(int(np.searchsorted(rows.grid_row, block_end)), wanted.stop)
-        begin = int(np.searchsorted(rows.grid_row, first_context_row(here, restart_rows)))
-        raw, _ = advance(network, rows[begin:stop], None)
-        pieces.append(raw[at - begin :])
-        at = stop
-    if not pieces:
-        return np.zeros((0, rows.inputs.shape[1], network.config.horizons, 3), dtype=np.float32)
-    return torch.cat(pieces).numpy()
-
-
-def advance(network: Network, rows: Rows, state: State | None) -> tuple[Tensor, State]:
-    """Run over some rows from a state, emptying the memory of a coin at the rows where it restarts."""
-    network.eval()
-    inputs = torch.from_numpy(np.ascontiguousarray(rows.inputs))
-    cuts = [0, *[int(t) for t in np.flatnonzero(rows.restart.any(axis=1)) if t > 0], len(inputs)]
-    pieces: list[Tensor] = []
-    for begin, end in zip(cuts[:-1], cuts[1:], strict=True):
-        if state is not None and rows.restart[begin].any():
-            keep = torch.from_numpy(~rows.restart[begin])[None, :, None].float()
-            state = (state[0] * keep, state[1] * keep)
-        raw, state = network(inputs[begin:end], state)
-        pieces.append(raw)
-    assert state is not None
-    return torch.cat(pieces), state
-
-
 class TwoStates:
-    """The two staggered states of one network, stepped one row at a time."""
+    """The two staggered states of one network, side by side: the older in the first columns, the younger after it.
+
+    Both always run together, at one width, so that a row gives the same bits alone or among thousands.
+    """
 
     def __init__(self, network: Network, restart_rows: int) -> None:
-        self._network = network
+        self._network = network.eval()
         self._restart_rows = restart_rows
-        self._older: State | None = None
-        self._younger: State | None = None
-
-    def warm(self, rows: Rows) -> None:
-        """Bring both states to the end of some history."""
-        if not len(rows.grid_row):
-            return
-        start = first_context_row(int(rows.grid_row[-1]), self._restart_rows)
-        older = int(np.searchsorted(rows.grid_row, start))
-        younger = int(np.searchsorted(rows.grid_row, start + self._restart_rows))
-        with torch.inference_mode():
-            _, self._older = advance(self._network, rows[older:], None)
-            _, self._younger = advance(self._network, rows[younger:], None)
+        self._state: State | None = None
 
     @torch.inference_mode()
-    def step(self, row: Rows) -> Float32[np.ndarray, "time asset horizon 3"]:
-        """The raw outputs at the next row."""
-        if int(row.grid_row[0]) % self._restart_rows == 0:
-            self._older, self._younger = self._younger, None
-        raw, self._older = advance(self._network, row, self._older)
-        _, self._younger = advance(self._network, row, self._younger)
-        return raw.numpy()
+    def extend(self, rows: Rows) -> Float32[np.ndarray, "time asset horizon 3"]:
+        """The raw outputs of the rows that follow those seen so far."""
+        assets = rows.inputs.shape[1]
+        inputs = torch.from_numpy(np.concatenate([rows.inputs, rows.inputs], axis=1))
+        boundary = rows.grid_row % self._restart_rows == 0
+        cuts = [0, *[int(t) for t in np.flatnonzero(boundary | rows.restart.any(axis=1)) if t > 0], len(inputs)]
+        pieces: list[Tensor] = []
+        for begin, end in pairwise(cuts if len(inputs) else [0]):
+            if self._state is not None:
+                self._state = self._renewed(self._state, rows.restart[begin], shift=bool(boundary[begin]))
+            raw, self._state = self._network(inputs[begin:end], self._state)
+            pieces.append(raw[:, :assets])
+        if not pieces:
+            return np.zeros((0, assets, self._network.config.horizons, 3), dtype=np.float32)
+        return torch.cat(pieces).numpy()
+
+    def _renewed(self, state: State, restart: Bool[np.ndarray, " asset"], *, shift: bool) -> State:
+        """At a block's first row the younger state becomes the older; a coin back from a long gap forgets."""
+        assets = len(restart)
+        keep = torch.from_numpy(~np.concatenate([restart, restart])).float()[None, :, None]
+        parts = [torch.cat([part[:, assets:], torch.zeros_like(part[:, :assets])], dim=1) if shift else part for part in state]
+        return parts[0] * keep, parts[1] * keep
+
+
+def run(
+    network: Network, rows: Rows, wanted: range, restart_rows: int
+) -> Float32[np.ndarray, "wanted asset horizon 3"]:
+    """Raw outputs of the wanted rows; earlier rows are context."""
+    if not len(wanted):
+        return np.zeros((0, rows.inputs.shape[1], network.config.horizons, 3), dtype=np.float32)
+    begin = context_start(rows.grid_row[: wanted.start + 1], restart_rows)
+    return TwoStates(network, restart_rows).extend(rows[begin : wanted.stop])[wanted.start - begin :]
+
+
+def context_start(grid_row: Int64[np.ndarray, " time"], restart_rows: int) -> int:
+    """Where a run must begin for the states that are alive at the last of some rows to be complete."""
+    return int(np.searchsorted(grid_row, first_context_row(int(grid_row[-1]), restart_rows)))

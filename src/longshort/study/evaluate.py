@@ -93,31 +93,24 @@ def truth_over(market: Market, folds: Sequence[Fold]) -> Truth:
 
 def compare_forecasts(market: Market, walked: Walk, truth: Truth) -> list[Comparison]:
     """The model against every opponent that answers a question, per metric and horizon, on the same rows."""
-    mine = row_losses(walked.forecasts[NAME], truth)
+    losses = {name: row_losses(f, truth) for name, f in walked.forecasts.items() if _has_law(f)}
+    mine, majority = losses.pop(NAME), majority_losses(truth)
+    pairs = [(metric, name, mine[metric], theirs[metric]) for name, theirs in losses.items() for metric in FORECAST_METRICS]
+    pairs += [("accuracy", MAJORITY, mine["miss"], majority["miss"])]
+    pairs += [("brier", MAJORITY, mine["brier"], majority["brier"])]
     grid_row = market.bars.grid_row[walked.tested.start : walked.tested.stop]
-    found: list[Comparison] = []
-    for k, horizon in enumerate(market.targets.horizons):
-        pairs = [
-            (metric, name, mine[metric], row_losses(forecast, truth)[metric])
-            for name, forecast in walked.forecasts.items()
-            if name != NAME and _has_law(forecast)
-            for metric in FORECAST_METRICS
-        ]
-        majority = majority_losses(truth)
-        pairs += [("accuracy", MAJORITY, mine["miss"], majority["miss"])]
-        pairs += [("brier", MAJORITY, mine["brier"], majority["brier"])]
-        found += [
-            compare(
-                metric,
-                name,
-                horizon_bars=horizon,
-                model_loss=model_loss[:, :, k],
-                opponent_loss=opponent_loss[:, :, k],
-                grid_row=grid_row,
-            )
-            for metric, name, model_loss, opponent_loss in pairs
-        ]
-    return found
+    return [
+        compare(
+            metric,
+            name,
+            horizon_bars=horizon,
+            model_loss=model_loss[:, :, k],
+            opponent_loss=opponent_loss[:, :, k],
+            grid_row=grid_row,
+        )
+        for k, horizon in enumerate(market.targets.horizons)
+        for metric, name, model_loss, opponent_loss in pairs
+    ]
 
 
 def _has_law(forecast: Forecast) -> bool:
@@ -167,7 +160,7 @@ def _span(market: Market, fold: Fold) -> FoldSpan:
 
 
 def _notes(market: Market, money: Money) -> list[str]:
-    notes = [money.note] if money.note else []
+    notes = [f"Profit is not computed. {money.error}"] if money.error else []
     if market.study.data.source == "embedded":
         notes.append("The bars are simulated: they show that the program works, not that a market can be forecast.")
     return notes

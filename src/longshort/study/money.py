@@ -21,11 +21,11 @@ CASH = "cash"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Money:
-    """The account of the policy and of each rival on the test rows; empty, with a note, where funding is unknown."""
+    """The account of the policy and of each rival on the test rows; empty, with the error, where funding is unknown."""
 
     exposure: Exposure
     ledgers: dict[str, Ledger]
-    note: str = ""
+    error: NotComputable | None = None
 
 
 def rule_of(market: Market) -> Rule:
@@ -46,7 +46,7 @@ def earn(market: Market, walk: Walk, model: str) -> Money:
             for name, wish in every.items()
         }
     except NotComputable as error:
-        return Money(exposure=wishes, ledgers={}, note=f"Profit is not computed. {error}")
+        return Money(exposure=wishes, ledgers={}, error=error)
     return Money(exposure=wishes, ledgers=ledgers)
 
 

@@ -20,9 +20,10 @@ from longshort.models.inputs import Scaler
 from longshort.models.naive import PreviousValue, SeasonalNaive
 from longshort.models.scale import scale_models
 from longshort.models.training import Member, fit_member
-from longshort.policy.pilot import Tenure
+from longshort.policy.pilot import Pilot, Tenure
+from longshort.policy.steering import Steering
 from longshort.study.folds import Fold
-from longshort.study.market import Market, code_digest, open_market
+from longshort.study.market import Market, code_digest, feature_stream, open_market
 
 Report = Callable[[str, int, int], None]
 
@@ -40,12 +41,19 @@ class Walk:
         """The rows that were forecast."""
         return range(self.folds[0].test.start, self.folds[-1].test.stop)
 
-    def tenures(self, market: Market, model: str) -> list[Tenure]:
-        """The model of each fold, in charge from the fold's first test close on."""
-        return [
-            Tenure(int(market.bars.closed_at[fold.test.start]), fitted[model])
-            for fold, fitted in zip(self.folds, self.fitted, strict=True)
-        ]
+    def pilot(self, market: Market, model: str, steering: Steering, *, from_row: int | None = None) -> Pilot:
+        """The pilot that relays from fold to fold, standing before `from_row` (default: the first test row)."""
+        start = self.tested.start if from_row is None else from_row
+        return Pilot(
+            [
+                Tenure(int(market.bars.closed_at[fold.test.start]), fitted[model])
+                for fold, fitted in zip(self.folds, self.fitted, strict=True)
+            ],
+            feature_stream(market.study, market.bars),
+            steering,
+            history=market.bars[:start],
+            context_rows=2 * market.study.model.restart_rows,
+        )
 
 
 def walk(

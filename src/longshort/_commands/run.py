@@ -1,0 +1,63 @@
+"""The commands that learn and judge, as a person meets them: progress while they run, the answer at the end."""
+
+from longshort._commands import fit, judge, tell, trade
+from longshort._commands.terminal import emit_json, note, progress
+from longshort.base.clock import SystemClock
+from longshort.base.jobs import usable_processors
+from longshort.base.settings import Study
+from longshort.models.estimate import estimate
+from longshort.study.market import open_market
+from longshort.study.run import Run
+from longshort.study.walk import past_of
+from longshort.web.fan import fan_chart, fan_of, render_forecast
+
+DRAWN_ROWS = 200
+
+
+def train(study: Study) -> None:
+    """Say what it will take, do it, say how it went."""
+    market = open_market(study)
+    processes = study.training.processes or usable_processors()
+    coming = estimate(past_of(market, market.final_fold()), study, fits=len(study.model.seeds), processes=processes)
+    coins, rows = len(market.bars.symbols), market.development_rows
+    note(f"{len(study.model.seeds)} seeds on {coins} coins x {rows:,} bars x {len(market.panel.names)} features: {coming}.")
+    with progress() as report:
+        bundle = fit.train(study, report=report)
+    tell.tell_bundle(bundle, fit.bundle_folder(study))
+
+
+def evaluate(study: Study, *, holdout: bool, as_json: bool) -> None:
+    """Judge, and print the verdict or one JSON object."""
+    with progress() as report:
+        document, folder = judge.evaluate_into(study, holdout=holdout, report=report)
+    if as_json:
+        emit_json(document.summary() | {"report": str(folder / "report.html")})
+    else:
+        tell.tell_report(document, folder)
+
+
+def forecast(study: Study, *, as_json: bool) -> None:
+    """Print the table or JSON, and draw a fan per coin."""
+    found = fit.forecast(study)
+    if as_json:
+        emit_json(tell.forecast_rows(found))
+        return
+    market = open_market(study)
+    bars = market.bars[max(0, len(market.bars) - DRAWN_ROWS) :]
+    run = Run(market, "forecast")
+    title = f"Forecast: {len(bars.symbols)} coins, {bars.interval} bars"
+    page = run.write_page("forecast.html", render_forecast(found, bars, title=title, created_at=SystemClock().now()))
+    first = bars.symbols[0]
+    fan = fan_of(found, first, bars.closed_at, bars.close[:, 0], bars.interval)
+    picture = run.write_page(f"fan-{first}.svg", fan_chart(fan))
+    tell.tell_forecast(found, bars, [page, picture])
+
+
+def backtest(study: Study, *, as_json: bool) -> None:
+    """Trade, and print the tear sheet's figures or JSON."""
+    with progress() as report:
+        found = trade.backtest_into(study, report=report)
+    if as_json:
+        emit_json(tell.ledger_summary(found.sheet.ledger, found.folder, found.sheet.bars.bars_per_year))
+    else:
+        tell.tell_backtest(found.sheet, found.folder, found.largest_difference)
