@@ -171,6 +171,19 @@ def test_an_inconclusive_verdict_says_how_many_instants_would_decide() -> None:
     assert only(judge([hopeless], margins=MARGINS)).bars_to_decide == 23_456
 
 
+def test_more_questions_demand_more_instants_to_decide() -> None:
+    unclear = compared("qlike", skill=0.019, ci95=(-0.008, 0.046), p_value=0.08)
+    open_too = compared("qlike", horizon_bars=4, skill=0.019, ci95=(-0.02, 0.05), p_value=0.2)
+    settled = compared("qlike", horizon_bars=4, p_value=1e-6)
+
+    alone, beside_a_win, beside_a_question = (
+        judge(found, margins=MARGINS)[0].bars_to_decide
+        for found in ([unclear], [unclear, settled], [unclear, open_too])
+    )
+
+    assert (alone, beside_a_win, beside_a_question) == (31_317, 31_317, 39_757)
+
+
 def test_the_margins_of_one_question_are_worth_the_same_misjudged_volatility() -> None:
     exact = stats.t(df=5.0)
 
@@ -256,13 +269,15 @@ def test_only_rows_that_both_score_are_compared() -> None:
 
 def test_profit_is_tested_bar_by_bar_whatever_the_horizon_of_the_policy(rng: np.random.Generator) -> None:
     rows = np.arange(4_000)
-    model, opponent = 1e-4 * rng.normal(size=(2, 4_000)) + 1e-6
+    model, opponent = 1e-4 * rng.normal(size=(2, 4_000)) + [[1e-5], [0.0]]
 
     comparison = compare_profit(
         "cash", horizon_bars=4, model_return=model, opponent_return=opponent, grid_row=rows, n_coins=9
     )
 
+    overlapping = skill_test(model - opponent, rows, horizon_bars=4)
     assert comparison.p_value == skill_test(model - opponent, rows, horizon_bars=1).p_value
+    assert comparison.p_value < overlapping.p_value
     assert comparison.skill == pytest.approx(1e4 * (model - opponent).mean())
     assert (comparison.horizon_bars, comparison.n_coins, comparison.unit) == (4, 9, "bp per bar")
 
