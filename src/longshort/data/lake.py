@@ -159,7 +159,8 @@ def _conflict(conflicts: pl.DataFrame, instant: str, values: list[str]) -> str:
     first = conflicts.row(0, named=True)
     value = next(v for v in values if first[v] != first[f"{v}_new"])
     at = first[instant].strftime("%Y-%m-%d %H:%MZ")
-    more = f", and {len(conflicts) - 1:,} other rows differ" if len(conflicts) > 1 else ""
+    others = len(conflicts) - 1
+    more = f", and {others:,} other row{'s differ' if others > 1 else ' differs'}" if others else ""
     return (
         f"{value} at {at} is {first[value]:g} on record but {first[f'{value}_new']:g} in the new rows{more}."
     )

@@ -62,6 +62,8 @@ class Table:
 def read_tables(path: Path) -> list[Table]:
     """Read a Parquet or CSV file of bars or funding; raise `DataError` where it is neither."""
     frame = _read(path)
+    if frame.is_empty():
+        raise DataError("there are no rows.", where=path)
     names = {name.strip().lower().replace(" ", "_"): name for name in reversed(frame.columns)}
     is_funding = _is_funding(names, path)
     chosen = _match(names, FUNDING_ALIASES if is_funding else BAR_ALIASES, path)
@@ -75,8 +77,6 @@ def read_tables(path: Path) -> list[Table]:
         symbols.alias("symbol")
     )
     rows = _instants(rows.with_row_index("row", offset=1), next(iter(chosen)), path)
-    if rows.is_empty():
-        raise DataError("there are no rows.", where=path)
     return [
         Table(path=path, symbol=plain_symbol(str(key)), is_funding=is_funding, rows=group.drop("symbol"))
         for (key,), group in rows.group_by("symbol", maintain_order=True)
