@@ -150,15 +150,16 @@ def _stillness(seen: Certificate, rows: pl.DataFrame, findings: _Findings) -> Ce
 def _outliers(
     seen: Certificate, close: pl.Series, instant: Int64[np.ndarray, " time"], findings: _Findings
 ) -> Certificate:
-    """Moves that the next bar takes back, or that nothing explains, beside the typical move around them."""
+    """Moves far beyond the typical one around them; less far if the next bar takes them back."""
     move = close.log().diff()
     size = move.abs()
     typical = size.rolling_median(SCALE_BARS, min_samples=SCALE_BARS // 4, center=True)
     floor = float(np.nan_to_num(np.asarray(size.median(), dtype=float))) / 4.0
     scale = typical.fill_null(np.inf).clip(lower_bound=floor)
     taken_back = (move + move.shift(-1)).abs() < 0.2 * size
-    odd = ((size > SPIKE_SCALES * scale) & taken_back) | (size > JUMP_SCALES * scale)
-    found = odd.fill_null(value=False).arg_true().to_numpy()
+    spike = ((size > SPIKE_SCALES * scale) & taken_back).fill_null(value=False)
+    jump = (size > JUMP_SCALES * scale).fill_null(value=False)
+    found = (spike | (jump & ~spike.shift(1, fill_value=False))).arg_true().to_numpy()
     if len(found):
         findings.add(f"{_count(len(found), 'move')} out of all proportion", is_broken=False)
     places = tuple(format_instant(int(instant[i])) for i in found[:NAMED_PLACES])
