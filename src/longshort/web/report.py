@@ -1,0 +1,180 @@
+"""The page of an evaluation: verdict first, then what to know about it, then evidence.
+
+Every number comes from the record; a part without data says that it was not computed and why.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from longshort.study.report import Comparison, Report
+from longshort.study.verdict import plain_words
+from longshort.web.charts import Interval, coverage_dots, fold_strips, forest, pit_histogram
+from longshort.web.formats import count, day, fixed, listing, p_value, percent
+from longshort.web.money import Figure, money_figures
+from longshort.web.pages import drawn, once, render
+from longshort.web.tables import coverage_columns, coverage_rows, score_tables
+from longshort.web.words import ahead, headline, margin, meaning, metric_name, sentences, times
+
+TOPICS = {  # words by which a note is known to explain an empty part
+    "skill": ("skill", "opponent", "compar"),
+    "calibration": ("coverage", "calibration", "interval"),
+    "scores": ("score", "metric"),
+    "money": ("profit", "funding", "equity", "money", "backtest"),
+    "folds": ("fold",),
+}
+
+
+def render_report(report: Report) -> str:
+    """One self-contained HTML page for one evaluation."""
+    return render(
+        "report.html",
+        report=report,
+        title=report.title,
+        created_at=report.created_at,
+        versions=report.versions,
+        headline=headline(report),
+        sentences=sentences(report),
+        full_words=plain_words(report.verdicts, report.comparisons),
+        notes=_notes(report),
+        span=_judged(report),
+        matrix=_matrix(report),
+        panels=_panels(report),
+        calibration=_calibration(report),
+        coverage_columns=coverage_columns(report),
+        coverage_rows=coverage_rows(report),
+        scores=score_tables(report),
+        money_charts=money_figures(report.curves),
+        money_reading=_money_reading(report),
+        folds=_folds(report),
+        reasons={topic: _reasons(report, keys) for topic, keys in TOPICS.items()},
+    )
+
+
+def _notes(report: Report) -> list[str]:
+    trials = f"{count(report.trials)} evaluations" if report.trials != 1 else "1 evaluation"
+    looks = f"So far {trials} of this data range and target: the more trials, the likelier a lucky one."
+    openings = report.holdout_openings
+    opened = (
+        f"The sealed holdout has been opened {times(openings)}."
+        if openings
+        else "The sealed holdout is unopened."
+    )
+    judged = " These figures were measured on it." if report.holdout else " These figures do not touch it."
+    return [*report.notes, looks, opened + judged]
+
+
+def _reasons(report: Report, keys: Sequence[str]) -> list[str]:
+    about = [note for note in report.notes if any(key in note.lower() for key in keys)]
+    return about or ["The evaluation recorded nothing here, and no note says why."]
+
+
+def _judged(report: Report) -> str:
+    if not report.folds:
+        return ""
+    return f"{day(min(f.test_from for f in report.folds))} to {day(max(f.test_until for f in report.folds))}"
+
+
+def _matrix(report: Report) -> dict[str, Any]:
+    horizons = sorted({v.horizon_bars for v in report.verdicts})
+    questions = dict.fromkeys(v.question for v in report.verdicts)
+    rows = [(q, meaning(q), [(h, report.verdict(q, h)) for h in horizons]) for q in questions]
+    return {"horizons": horizons, "rows": rows}
+
+
+def _panels(report: Report) -> list[dict[str, Any]]:
+    kinds = list(dict.fromkeys((c.question, c.metric, c.unit) for c in report.comparisons))
+    return [
+        _panel(report, [c for c in report.comparisons if (c.question, c.metric, c.unit) == kind])
+        for kind in kinds
+    ]
+
+
+def _panel(report: Report, comparisons: Sequence[Comparison]) -> dict[str, Any]:
+    first = comparisons[0]
+    smallest = margin(first, report)
+    single = len({c.opponent for c in comparisons}) == 1
+    rows = [_row(c, single=single) for c in sorted(comparisons, key=lambda c: c.horizon_bars)]
+    better = sum(row.side == "better" for row in rows)
+    unknown = sum(not math.isfinite(row.value) for row in rows)
+    reading = f"{better} of {len(rows)} intervals lie wholly to the right of zero."
+    return {
+        "title": f"{first.question.capitalize()}: {metric_name(first.metric)}",
+        "drawing": drawn(lambda width: forest(rows, first.unit, smallest, width)),
+        "reading": reading + (f" {unknown} could not be computed." if unknown else ""),
+    }
+
+
+def _row(comparison: Comparison, *, single: bool) -> Interval:
+    c, horizon = comparison, ahead(comparison.horizon_bars)
+    return Interval(
+        group="" if single else horizon,
+        label=f"{horizon}, {c.opponent}" if single else c.opponent,
+        value=c.skill,
+        low=c.ci95[0],
+        high=c.ci95[1],
+        note=c.reason or f"{p_value(c.p_value)}, {count(c.n_instants)} instants, {c.n_coins} coins",
+    )
+
+
+def _calibration(report: Report) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for h in report.horizons:
+        own = _points(report, report.model, h)
+        rivals = {name: _points(report, name, h) for name in report.coverage if name != report.model}
+        shares = report.pit.get(h, ())
+        if any(math.isfinite(b) for _, b in own) or shares:
+            found.append({
+                "horizon": h,
+                "coverage": once(coverage_dots(own, rivals)) if own else None,
+                "reading": _coverage_reading(own),
+                "pit": once(pit_histogram(shares)) if shares else None,
+                "pit_reading": _pit_reading(shares),
+            })  # fmt: skip
+    return found
+
+
+def _points(report: Report, model: str, horizon_bars: int) -> list[tuple[float, float]]:
+    return sorted(report.coverage.get(model, {}).get(horizon_bars, {}).items())
+
+
+def _coverage_reading(points: Sequence[tuple[float, float]]) -> str:
+    known = [p for p in points if math.isfinite(p[1])]
+    if not known:
+        return "No coverage was computed."
+    level, actual = max(known, key=lambda p: abs(p[1] - p[0]))
+    side = "wide" if actual > level else "narrow"
+    off = f"{fixed(100 * abs(actual - level), 1)} points too {side}"
+    return f"Farthest off: the {percent(level, 0)} interval holds {percent(actual, 1)}, {off}."
+
+
+def _pit_reading(shares: Sequence[float]) -> str:
+    if not sum(shares):
+        return ""
+    heights = [share / sum(shares) * len(shares) for share in shares]
+    spread = f"Slices hold {fixed(min(heights))} to {fixed(max(heights))} of an even share."
+    return f"{spread} High ends: forecasts too narrow; high middle: too wide; a slope: leaning one way."
+
+
+def _money_reading(report: Report) -> str:
+    if not report.profits:
+        return ""
+    own = report.profits[0]
+    parts = {"fees": own.fees, "slippage": own.slippage, "funding": own.funding}
+    paid = [f"{percent(value)} in {name}" for name, value in parts.items() if math.isfinite(value)]
+    unknown = [name for name, value in parts.items() if not math.isfinite(value)]
+    missing = f" Not known: {listing(unknown)}." if unknown else ""
+    total = "" if unknown else f", {percent(sum(parts.values()))} in all"
+    return f"{own.name} paid {listing(paid)}{total} (negative: received).{missing}"
+
+
+def _folds(report: Report) -> Figure | None:
+    if not report.folds:
+        return None
+    gap = count(max(fold.gap_bars for fold in report.folds))
+    stopped = any(fold.validation_from is not None for fold in report.folds)
+    colors = f"Pale: learned from. {'Amber: where fitting was stopped. ' if stopped else ''}Solid: judged on."
+    return Figure(
+        drawing=drawn(lambda width: fold_strips(report.folds, width)),
+        reading=f"{colors} The {gap} bars before a test are left out: their labels hold judged prices.",
+    )
