@@ -55,12 +55,12 @@ def test_a_parquet_file_enters_the_lake_and_again_changes_nothing(tmp_path: Path
     make_frame().write_parquet(path)
 
     first = do_import(lake, path)
-    body = lake.path(BTC).read_bytes()
+    before = lake.path(BTC).stat()
     again = do_import(lake, path)
 
     assert first == ["binanceusdm/bars-1h/BTCUSDT 12+0 of 12"]
     assert again == ["binanceusdm/bars-1h/BTCUSDT 0+0 of 12"]
-    assert lake.path(BTC).read_bytes() == body
+    assert lake.path(BTC).stat() == before
     assert (lake.root / "binanceusdm" / "instruments.json").is_file()
 
 
@@ -122,6 +122,16 @@ def test_written_times_are_read_as_utc(tmp_path: Path, lake: Lake, texts: list[s
         "2024-01-01 00:00:00+00:00",
         "2024-01-01 01:00:00+00:00",
     ]
+
+
+def test_times_of_another_zone_are_moved_to_utc(tmp_path: Path, lake: Lake) -> None:
+    path = tmp_path / "BTCUSDT.parquet"
+    tokyo = pl.from_epoch("ts", "s").dt.replace_time_zone("UTC").dt.convert_time_zone("Asia/Tokyo")
+    make_frame(3).with_columns(tokyo).write_parquet(path)
+
+    do_import(lake, path)
+
+    assert lake.read(BTC)["opened_at"][0].timestamp() == FIRST
 
 
 @given(minutes=st.sampled_from([1, 5, 15, 60, 240, 1440]), count=st.integers(3, 40))

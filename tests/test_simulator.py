@@ -176,6 +176,21 @@ def test_recent_ranges_tell_more_of_the_coming_volatility_than_recent_squares() 
     assert by_range > by_square + 0.01
 
 
+def test_a_bar_with_a_wild_shock_is_wild_inside_even_where_it_ends_near_its_start() -> None:
+    simulation = simulate_market(4, 20_000, seed=5)
+    std = simulation.truth.std[:-1]
+    reach = np.log(simulation.bars.high / simulation.bars.low)[1:] / std
+    quiet = reach[np.abs(_log_returns(simulation)) < 0.3 * std]
+
+    assert quiet.std() / quiet.mean() > 0.45
+
+
+def test_volatility_is_in_its_long_run_law_from_the_first_bar() -> None:
+    first = [float(np.log(simulate_market(1, 2, seed=seed).truth.scale[0, 0])) for seed in range(200)]
+
+    assert 0.45 < np.std(first) < 0.7
+
+
 def test_volume_rises_and_falls_with_volatility(simulation: Simulation) -> None:
     bars = simulation.bars
 
