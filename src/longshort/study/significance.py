@@ -77,7 +77,7 @@ def skill_test(gain: Series, grid_row: Rows, *, horizon_bars: int) -> MeanTest:
 
 
 def lags_for(instants: int, horizon_bars: int) -> int:
-    """How many lags the long-run variance takes in: `24 + 2 * horizon_bars` or `4 sqrt(T)`, whichever is more.
+    """How many lags the long-run variance takes in: `24 + 2 * horizon_bars`, or `4 sqrt(T)` if that is more.
 
     Two equally good volatility forecasts whose errors last for days differ by gains that do so too. With the
     former the test calls 10 to 13 % of such pairs different at 5 %, with the `1.3 sqrt(T)` of Lazarus, Lewis,
@@ -120,15 +120,16 @@ def mean_above_zero(gain: Series, *, lags: int) -> MeanTest:
 def long_run_variance(gain: Series, *, lags: int) -> float:
     """The variance of a mean times n, by Bartlett with weights `1 - j / (lags + 1)`; NaN rows keep place.
 
+    Computed as the mean square of all moving sums over one bandwidth, which is the same and takes one pass.
+
     >>> long_run_variance(np.array([1.0, -1.0, 1.0, -1.0]), lags=1)
     0.25
     """
-    scored = ~np.isnan(gain)
+    scored, bandwidth = ~np.isnan(gain), lags + 1
     centered = np.where(scored, gain - gain[scored].mean(), 0.0)
-    total = centered @ centered
-    for lag in range(1, min(lags, len(gain) - 1) + 1):
-        total += 2.0 * (1.0 - lag / (lags + 1)) * (centered[lag:] @ centered[:-lag])
-    return float(total / scored.sum())
+    reached = np.cumsum(np.pad(centered, (bandwidth, bandwidth - 1)))
+    moving = reached[bandwidth:] - reached[:-bandwidth]
+    return float(np.square(moving).sum() / bandwidth / scored.sum())
 
 
 def critical_value(z: float, bandwidth_share: float) -> float:
