@@ -4,7 +4,7 @@ A calendar maps a bar's closing instant to an absolute row number, the same what
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int64
@@ -14,10 +14,14 @@ from longshort.base.clock import YEAR, Interval
 Instants = Int64[np.ndarray, " time"]
 
 
+@runtime_checkable
 class Calendar(Protocol):
     """The closing instants that a market can have."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        ...
 
     def grid(self, first_closed_at: int, last_closed_at: int, interval: Interval) -> Instants:
         """Every closing instant from the first to the last, both included."""

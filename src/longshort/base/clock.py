@@ -7,7 +7,7 @@ import re
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from longshort.base.errors import StudyError
 
@@ -20,6 +20,7 @@ YEAR = 365 * DAY + DAY // 4
 _UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
 
 
+@runtime_checkable
 class Clock(Protocol):
     """Whatever tells the time, so that a test can tell another one."""
 

@@ -1,11 +1,11 @@
 """Every error a user can meet, as one drawn tree; each message says what, where, and the remedy.
 
-    LongshortError
-    ├── StudyError        the study file says something impossible
-    ├── DataError         a file, a series or the lake cannot be used as it is
-    ├── BundleError       a saved model does not fit the study or the data
-    ├── NotComputable     a figure would need data that is not there
-    └── MissingExtra      an optional library is not installed
+LongshortError
+├── StudyError        the study file says something impossible
+├── DataError         a file, a series or the lake cannot be used as it is
+├── BundleError       a saved model does not fit the study or the data
+├── NotComputable     a figure would need data that is not there
+└── MissingExtra      an optional library is not installed
 """
 
 from pathlib import Path

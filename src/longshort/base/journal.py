@@ -4,7 +4,7 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from longshort.base.clock import Clock, SystemClock, format_instant
 from longshort.base.files import jsonable
@@ -27,6 +27,7 @@ class StoodAside(Event):
     reason: str
 
 
+@runtime_checkable
 class Journal(Protocol):
     """Whatever remembers events in order."""
 

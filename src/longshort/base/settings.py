@@ -9,10 +9,11 @@ import json
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from longshort.base.clock import Interval, parse_instant
 from longshort.base.errors import StudyError
@@ -26,6 +27,13 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _as_text(value: object) -> object:
+    return value.isoformat() if isinstance(value, date) else value  # TOML has dates of its own
+
+
+DateText = Annotated[str, BeforeValidator(_as_text)]
+
+
 class DataSettings(Section):
     """Which bars: the lake's, or the embedded market that the simulator makes."""
 
@@ -34,8 +42,8 @@ class DataSettings(Section):
     venue: str = ""
     interval: str = "1h"
     symbols: tuple[str, ...] = ()
-    since: str = ""
-    until: str = ""
+    since: DateText = ""
+    until: DateText = ""
     embedded_coins: int = Field(6, ge=2, le=50)
     embedded_bars: int = Field(9_000, ge=2_000, le=1_000_000)
     embedded_edge: float = Field(0.0, ge=0.0, le=0.5)
@@ -57,12 +65,13 @@ class TargetSettings(Section):
 
 
 class ModelSettings(Section):
-    """The shape of the network and how many are averaged."""
+    """The shape of the network, how many are averaged, and the share of HAR in the log scale."""
 
     kind: Literal["lstm"] = "lstm"
     hidden: int = Field(48, ge=4, le=1024)
     dropout: float = Field(0.25, ge=0.0, lt=1.0)
     seeds: tuple[int, ...] = (1, 2, 3)
+    har_share: float = Field(0.5, ge=0.0, le=1.0)
     restart_rows: int = Field(256, ge=32)
 
 
@@ -86,7 +95,7 @@ class ValidationSettings(Section):
     folds: int = Field(5, ge=1, le=100)
     first_train_share: float = Field(0.4, gt=0.0, lt=1.0)
     validation_share: float = Field(0.15, gt=0.0, lt=0.5)
-    holdout_from: str = ""
+    holdout_from: DateText = ""
 
 
 class PolicySettings(Section):
@@ -185,7 +194,9 @@ class Study(Section):
                 parse_instant(text)
         horizons = self.target.horizons
         if not horizons or min(horizons) < 1 or len(set(horizons)) < len(horizons):
-            raise StudyError("target.horizons must name different numbers of bars, each at least 1.", where=where)
+            raise StudyError(
+                "target.horizons must name different numbers of bars, each at least 1.", where=where
+            )
         if self.policy.horizon_bars not in horizons:
             raise StudyError(
                 f"policy.horizon_bars is {self.policy.horizon_bars}, which target.horizons lacks.",
@@ -214,7 +225,9 @@ def _refuse_unknown(tables: Mapping[str, Any], where: str | Path) -> None:
     sections = {name: field.annotation for name, field in Study.model_fields.items() if name != "folder"}
     for section, table in tables.items():
         if section not in sections:
-            raise StudyError(f"unknown section [{section}].", where=where, remedy=_nearest(section, list(sections)))
+            raise StudyError(
+                f"unknown section [{section}].", where=where, remedy=_nearest(section, list(sections))
+            )
         if not isinstance(table, Mapping):
             raise StudyError(f"[{section}] must be a table.", where=where)
         known: list[str] = list(sections[section].model_fields)  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
@@ -255,7 +268,9 @@ def _from_overrides(overrides: Sequence[str]) -> dict[str, dict[str, Any]]:
         name, equals, text = override.partition("=")
         section, dot, key = name.strip().partition(".")
         if not (equals and dot):
-            raise StudyError(f"--set {override!r} is not understood.", remedy="Write --set section.key=value.")
+            raise StudyError(
+                f"--set {override!r} is not understood.", remedy="Write --set section.key=value."
+            )
         tables.setdefault(section, {})[key] = _value(text.strip())
     return tables
 

@@ -19,6 +19,7 @@ from longshort.base.files import digest, write_atomically, write_json
 from longshort.base.settings import ModelSettings, Study
 from longshort.models.inputs import Scaler
 from longshort.models.lstm import FittedLSTM
+from longshort.models.scale import HAR, FittedScale, har
 from longshort.models.training import Curve, Member
 
 FORMAT = 1
@@ -65,14 +66,20 @@ class Bundle:
         try:
             plain = json.loads(path.read_text(encoding="utf-8"))
             if plain["format"] != FORMAT:
-                raise BundleError(f"its format is {plain['format']}, expected {FORMAT}.", where=path, remedy=RETRAIN)
+                raise BundleError(
+                    f"its format is {plain['format']}, expected {FORMAT}.", where=path, remedy=RETRAIN
+                )
             weights = load_file(folder / f"weights-{plain['weights']}.safetensors")
             found = digest(*[part for name, array in sorted(weights.items()) for part in (name, array)])
             if found != plain["weights"]:
-                raise BundleError("the weights are not the ones that were saved.", where=folder, remedy=RETRAIN)
+                raise BundleError(
+                    "the weights are not the ones that were saved.", where=folder, remedy=RETRAIN
+                )
             return cls._from(plain, weights)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise BundleError(f"the trained model cannot be read: {error}.", where=folder, remedy=RETRAIN) from error
+            raise BundleError(
+                f"the trained model cannot be read: {error}.", where=folder, remedy=RETRAIN
+            ) from error
 
     def check(self, study: Study, symbols: tuple[str, ...], names: tuple[str, ...]) -> None:
         """Raise `BundleError` unless a study can be run with this bundle."""
@@ -89,7 +96,8 @@ class Bundle:
             )
         if study.data.interval != self.interval:
             raise BundleError(
-                f"the model was trained on {self.interval} bars, the study has {study.data.interval}.", remedy=RETRAIN
+                f"the model was trained on {self.interval} bars, the study has {study.data.interval}.",
+                remedy=RETRAIN,
             )
         wanted = study.model_dump(mode="json", include=set(MADE_BY))
         for section in MADE_BY:
@@ -110,11 +118,14 @@ class Bundle:
             "interval": self.interval,
             "horizons": self.fitted.horizons,
             "mean_weights": self.fitted.mean_weights,
+            "har": {"beta": self.fitted.anchor.beta.tolist(), "df": self.fitted.anchor.df.tolist()},
             "created_at": self.created_at,
             "trained_until": self.trained_until,
             "features": [
                 {"name": name, "mean": mean, "std": std}
-                for name, mean, std in zip(scaler.names, scaler.mean.tolist(), scaler.std.tolist(), strict=True)
+                for name, mean, std in zip(
+                    scaler.names, scaler.mean.tolist(), scaler.std.tolist(), strict=True
+                )
             ],
             "members": [{"seed": m.seed, "curve": asdict(m.curve)} for m in self.fitted.members],
             "settings": self.settings,
@@ -138,6 +149,9 @@ class Bundle:
                 model=model,
                 scaler=scaler,
                 members=members,
+                anchor=FittedScale(
+                    HAR, horizons, har, np.array(plain["har"]["beta"]), np.array(plain["har"]["df"])
+                ),
                 mean_weights=tuple(plain["mean_weights"]),
             ),
             symbols=tuple(plain["symbols"]),
@@ -165,7 +179,9 @@ def _member(plain: dict[str, Any], weights: dict[str, np.ndarray], horizons: int
     states: list[dict[str, np.ndarray]] = []
     for k in range(horizons):
         prefix = f"{plain['seed']}/{k}/"
-        states.append({name.removeprefix(prefix): w for name, w in weights.items() if name.startswith(prefix)})
+        states.append(
+            {name.removeprefix(prefix): w for name, w in weights.items() if name.startswith(prefix)}
+        )
     curve = plain["curve"]
     return Member(
         seed=plain["seed"],

@@ -9,7 +9,6 @@ import torch
 
 from longshort.base.settings import Study
 from longshort.models.forecaster import Past
-from longshort.models.inputs import Scaler
 from longshort.models.training import Trainer
 
 TRIAL_STEPS = 4
@@ -29,7 +28,7 @@ class Estimate:
 def estimate(past: Past, study: Study, *, fits: int, processes: int) -> Estimate:
     """Time a few steps and one validation, and scale them up to all fits."""
     torch.set_num_threads(1)
-    trainer = Trainer(past, Scaler.fit(past.panel, past.train), study.model, study.training, seed=0)
+    trainer = Trainer(past, study.model, study.training, seed=0)
     trainer.step(1)
     began = time.perf_counter()
     for number in range(TRIAL_STEPS):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from html import escape
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import polars as pl
@@ -12,6 +12,7 @@ from scipy import special
 Values = Float64[np.ndarray, "time asset horizon"]
 
 
+@runtime_checkable
 class Law(Protocol):
     """A distribution per cell; every method is elementwise and returns NaN where the law is unknown."""
 
@@ -87,7 +88,9 @@ class StudentT:
             special.gammaln(0.5 * (df + 1.0)) - special.gammaln(0.5 * df) - 0.5 * np.log(df * np.pi)
             - 0.5 * (df + 1.0) * np.log1p(z * z / df)
         )  # fmt: skip
-        spread = 2.0 * np.sqrt(df) / (df - 1.0) * special.beta(0.5, df - 0.5) / special.beta(0.5, 0.5 * df) ** 2
+        spread = (
+            2.0 * np.sqrt(df) / (df - 1.0) * special.beta(0.5, df - 0.5) / special.beta(0.5, 0.5 * df) ** 2
+        )
         return self.scale * (
             z * (2.0 * special.stdtr(df, z) - 1.0) + 2.0 * density * (df + z * z) / (df - 1.0) - spread
         )
@@ -128,7 +131,9 @@ class Forecast:
         for level in (0.05, 0.25, 0.5, 0.75, 0.95):
             columns[f"q{level:.2f}"] = self.law.quantile(level).ravel()
         frame = pl.DataFrame(columns)
-        return frame.with_columns(pl.from_epoch("closed_at", "ns").dt.cast_time_unit("ms").dt.replace_time_zone("UTC"))
+        return frame.with_columns(
+            pl.from_epoch("closed_at", "ns").dt.cast_time_unit("ms").dt.replace_time_zone("UTC")
+        )
 
     def _repr_html_(self) -> str:
         last = self[-1:].to_polars()
@@ -137,5 +142,7 @@ class Forecast:
             f"<td>{row['q0.05']:+.2%}</td><td>{row['q0.50']:+.2%}</td><td>{row['q0.95']:+.2%}</td></tr>"
             for row in last.iter_rows(named=True)
         )
-        head = "<tr><th>coin</th><th>bars ahead</th><th>P(up)</th><th>5 %</th><th>median</th><th>95 %</th></tr>"
+        head = (
+            "<tr><th>coin</th><th>bars ahead</th><th>P(up)</th><th>5 %</th><th>median</th><th>95 %</th></tr>"
+        )
         return f"<table><caption>{escape(self.model)}</caption>{head}{body}</table>"

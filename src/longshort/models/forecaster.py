@@ -1,7 +1,7 @@
 """The contract that every forecaster keeps, the network and its simplest rival alike."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float64
@@ -15,16 +15,20 @@ from longshort.models.forecast import Forecast
 class Past:
     """All that a fit may see: the panel and targets end before the first test close.
 
-    The panel is cut, not masked: a forecaster that looks at rows it should not know finds none.
+    The panel is cut, not masked: a forecaster that looks at rows it should not know finds none. `names` are the
+    features that a network may read.
     """
 
     panel: Panel
     targets: Targets
     train: range
     validation: range
+    names: tuple[str, ...]
 
     @classmethod
-    def cut(cls, panel: Panel, targets: Targets, train: range, validation: range) -> "Past":
+    def cut(
+        cls, panel: Panel, targets: Targets, train: range, validation: range, names: tuple[str, ...] = ()
+    ) -> "Past":
         """Cut the past off after the last bar that the targets of `validation` need."""
         known = validation.stop - 1 + max(targets.horizons) + 1
         returns = targets.log_return[:known].copy()
@@ -34,6 +38,7 @@ class Past:
             targets=Targets(horizons=targets.horizons, log_return=returns),
             train=train,
             validation=validation,
+            names=names or panel.names,
         )
 
     def scaled_targets(self) -> Float64[np.ndarray, "time asset horizon"]:
@@ -53,6 +58,7 @@ def volatility_over(panel: Panel, horizons: tuple[int, ...]) -> Float64[np.ndarr
     return panel.volatility[:, :, None] * np.sqrt(np.asarray(horizons, dtype=np.float64))
 
 
+@runtime_checkable
 class ForecastStream(Protocol):
     """A fitted forecaster that is fed one close at a time."""
 
@@ -61,11 +67,19 @@ class ForecastStream(Protocol):
         ...
 
 
+@runtime_checkable
 class Fitted(Protocol):
     """A forecaster that has learnt; the forecast at a row is a pure function of that row and those before it."""
 
-    name: str
-    horizons: tuple[int, ...]
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+        ...
+
+    @property
+    def horizons(self) -> tuple[int, ...]:
+        """How far ahead it looks, in bars."""
+        ...
 
     def predict(self, panel: Panel, rows: range) -> Forecast:
         """The forecasts of some rows; earlier rows of the panel are context, later ones are not read."""
@@ -76,10 +90,14 @@ class Fitted(Protocol):
         ...
 
 
+@runtime_checkable
 class Forecaster(Protocol):
     """Something that can learn from a past."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+        ...
 
     def fit(self, past: Past) -> Fitted:
         """Learn; everything fitted rests on rows of the past alone."""

@@ -22,23 +22,29 @@ class Scaler:
     std: Float64[np.ndarray, " feature"]
 
     @classmethod
-    def fit(cls, panel: Panel, train: range) -> "Scaler":
+    def fit(cls, panel: Panel, train: range, names: tuple[str, ...]) -> "Scaler":
         """Learn from the usable rows of the training range."""
         part = panel[train.start : train.stop]
-        rows = part.values[part.usable].astype(np.float64)
+        rows = part.values[:, :, _places(panel, names)][part.usable].astype(np.float64)
         std = rows.std(axis=0)
-        return cls(names=panel.names, mean=rows.mean(axis=0), std=np.where(std > 1e-9, std, 1.0))
+        return cls(names=names, mean=rows.mean(axis=0), std=np.where(std > 1e-9, std, 1.0))
 
     def inputs(self, panel: Panel) -> Float32[np.ndarray, "time asset input"]:
         """Scale rows exactly as in training; a row that is not usable is all zeros and marked."""
-        if panel.names != self.names:
-            raise BundleError(
-                f"the model was trained on the features {', '.join(self.names)}, the study has {', '.join(panel.names)}.",
-                remedy="Train again with `longshort train STUDY`.",
-            )
         usable = panel.usable[:, :, None]
-        scaled = (panel.values - self.mean.astype(np.float32)) / self.std.astype(np.float32)
+        values = panel.values[:, :, _places(panel, self.names)]
+        scaled = (values - self.mean.astype(np.float32)) / self.std.astype(np.float32)
         clean = np.where(usable, np.clip(scaled, -CLIP, CLIP), 0.0)
         missing = (~usable).astype(np.float32)
         run = np.minimum(panel.missing_rows, MAX_MARKED_ROWS)[:, :, None] / MAX_MARKED_ROWS
         return np.concatenate([clean, missing, run], axis=2).astype(np.float32)
+
+
+def _places(panel: Panel, names: tuple[str, ...]) -> list[int]:
+    missing = [name for name in names if name not in panel.names]
+    if missing:
+        raise BundleError(
+            f"the model reads the feature {missing[0]}, which the panel lacks.",
+            remedy="Train again with `longshort train STUDY`.",
+        )
+    return [panel.names.index(name) for name in names]

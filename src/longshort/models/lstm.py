@@ -13,6 +13,7 @@ from longshort.models.forecaster import Fitted, ForecastStream, Past, volatility
 from longshort.models.inputs import MARKS, Scaler
 from longshort.models.memory import Rows, TwoStates, context_start, run
 from longshort.models.network import Network, NetworkConfig, law
+from longshort.models.scale import HAR, FittedScale, ScaleModel, har
 from longshort.models.shrink import mean_weight
 from longshort.models.training import Member, fit_member
 
@@ -31,29 +32,39 @@ class LSTMForecaster:
     def fit(self, past: Past) -> Fitted:
         """Train every seed, one after the other; `longshort` itself trains them as parallel jobs."""
         torch.set_num_threads(1)
-        scaler = Scaler.fit(past.panel, past.train)
-        members = [fit_member(past, scaler, self.model, self.training, seed) for seed in self.model.seeds]
-        return FittedLSTM.of(past, self.model, tuple(members))
+        members = [fit_member(past, self.model, self.training, seed) for seed in self.model.seeds]
+        return FittedLSTM.of(past, self.model, tuple(members), ScaleModel(HAR, self.horizons, har).fit(past))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FittedLSTM:
-    """Trained members and the scaler they share; all coins always run together at one width."""
+    """Trained members, the scaler they share, and the HAR model that their scale is averaged with.
+
+    The share of HAR in the log scale is `har_share`: networks find what HAR cannot see, HAR errs less where they
+    have seen little. All coins always run together at one width.
+    """
 
     horizons: tuple[int, ...]
     model: ModelSettings
     scaler: Scaler
     members: tuple[Member, ...]
+    anchor: FittedScale
     mean_weights: tuple[float, ...]
     name: str = NAME
 
     @classmethod
-    def of(cls, past: Past, model: ModelSettings, members: tuple[Member, ...]) -> "FittedLSTM":
+    def of(
+        cls, past: Past, model: ModelSettings, members: tuple[Member, ...], anchor: FittedScale
+    ) -> "FittedLSTM":
         """Average members, and learn on the validation rows how much of their mean to believe."""
         horizons = past.targets.horizons
-        scaler = Scaler.fit(past.panel, past.train)
         raw = cls(
-            horizons=horizons, model=model, scaler=scaler, members=members, mean_weights=(1.0,) * len(horizons)
+            horizons=horizons,
+            model=model,
+            scaler=Scaler.fit(past.panel, past.train, past.names),
+            members=members,
+            anchor=anchor,
+            mean_weights=(1.0,) * len(horizons),
         )
         rows = slice(past.validation.start, past.validation.stop)
         mean = raw.predict(past.panel, past.validation).law.loc / volatility_over(past.panel[rows], horizons)
@@ -64,7 +75,11 @@ class FittedLSTM:
     def predict(self, panel: Panel, rows: range) -> Forecast:
         """The forecasts of some rows; up to twice `restart_rows` rows before them are context."""
         torch.set_num_threads(1)
-        begin = context_start(panel.grid_row[: rows.start + 1], self.model.restart_rows) if len(rows) else rows.start
+        begin = (
+            context_start(panel.grid_row[: rows.start + 1], self.model.restart_rows)
+            if len(rows)
+            else rows.start
+        )
         part = panel[begin : rows.stop]
         inputs = as_rows(self.scaler, part)
         wanted = range(rows.start - begin, rows.stop - begin)
@@ -84,7 +99,8 @@ class FittedLSTM:
         home = {(member.seed, member.curve.best_step[k]): i for i, (member, k) in enumerate(self._distinct())}
         members = [
             np.stack(
-                [outputs[home[member.seed, step]][:, :, k] for k, step in enumerate(member.curve.best_step)], axis=2
+                [outputs[home[member.seed, step]][:, :, k] for k, step in enumerate(member.curve.best_step)],
+                axis=2,
             )
             for member in self.members
         ]
@@ -92,10 +108,18 @@ class FittedLSTM:
         loc, log_scale, df = (part.numpy().astype(np.float64) for part in law(torch.from_numpy(raw)))
         unit = volatility_over(panel, self.horizons)
         usable = panel.usable[:, :, None]
+        har_law = self.anchor.predict(panel, range(len(panel))).law
+        share = self.model.har_share
         student = StudentT(
             loc=np.where(usable, _average(loc) * np.asarray(self.mean_weights) * unit, np.nan),
-            scale=np.where(usable, np.exp(_average(log_scale)) * unit, np.nan),
-            df=np.where(usable, np.exp(_average(np.log(df))), np.nan),
+            scale=np.where(
+                usable,
+                np.exp((1 - share) * (_average(log_scale) + np.log(unit)) + share * np.log(har_law.scale)),
+                np.nan,
+            ),
+            df=np.where(
+                usable, np.exp((1 - share) * _average(np.log(df)) + share * np.log(har_law.df)), np.nan
+            ),
         )
         return Forecast(
             model=self.name,

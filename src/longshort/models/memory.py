@@ -56,7 +56,11 @@ class TwoStates:
         assets = rows.inputs.shape[1]
         inputs = torch.from_numpy(np.concatenate([rows.inputs, rows.inputs], axis=1))
         boundary = rows.grid_row % self._restart_rows == 0
-        cuts = [0, *[int(t) for t in np.flatnonzero(boundary | rows.restart.any(axis=1)) if t > 0], len(inputs)]
+        cuts = [
+            0,
+            *[int(t) for t in np.flatnonzero(boundary | rows.restart.any(axis=1)) if t > 0],
+            len(inputs),
+        ]
         pieces: list[Tensor] = []
         for begin, end in pairwise(cuts if len(inputs) else [0]):
             if self._state is not None:
@@ -71,7 +75,10 @@ class TwoStates:
         """At a block's first row the younger state becomes the older; a coin back from a long gap forgets."""
         assets = len(restart)
         keep = torch.from_numpy(~np.concatenate([restart, restart])).float()[None, :, None]
-        parts = [torch.cat([part[:, assets:], torch.zeros_like(part[:, :assets])], dim=1) if shift else part for part in state]
+        parts = [
+            torch.cat([part[:, assets:], torch.zeros_like(part[:, :assets])], dim=1) if shift else part
+            for part in state
+        ]
         return parts[0] * keep, parts[1] * keep
 
 

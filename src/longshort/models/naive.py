@@ -90,7 +90,16 @@ def _repeat(row: Panel, count: int, returns: Float64[np.ndarray, "time asset"]) 
 
     repeated = {
         name: np.repeat(getattr(row, name), count, axis=0)
-        for name in ("closed_at", "grid_row", "values", "levels", "volatility", "missing_rows", "usable", "restart")
+        for name in (
+            "closed_at",
+            "grid_row",
+            "values",
+            "levels",
+            "volatility",
+            "missing_rows",
+            "usable",
+            "restart",
+        )
     }
     return replace(row, log_return=returns, **repeated)
 

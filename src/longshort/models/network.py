@@ -25,6 +25,21 @@ class NetworkConfig:
     dropout: float = 0.25
 
 
+class ChunkDropout(nn.Module):
+    """Dropout whose mask is drawn once per chunk and kept over time: Gal and Ghahramani (2016)."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, values: Float[Tensor, "time batch channel"]) -> Float[Tensor, "time batch channel"]:
+        """The values, in training with a share of the channels of each chunk set to zero."""
+        if not self.training or self.rate == 0.0:
+            return values
+        keep = torch.empty_like(values[:1]).bernoulli_(1.0 - self.rate)
+        return values * (keep / (1.0 - self.rate))
+
+
 class Network(nn.Module):
     """Location, log scale and log degrees of freedom per horizon, from an LSTM's hidden state and the inputs."""
 
@@ -34,11 +49,13 @@ class Network(nn.Module):
         self.lstm = nn.LSTM(config.inputs, config.hidden)
         self.head = nn.Linear(config.hidden, 3 * config.horizons)
         self.skip = nn.Linear(config.inputs, 3 * config.horizons, bias=False)
-        self.drop = nn.Dropout(config.dropout)
+        self.drop = ChunkDropout(config.dropout)
         with torch.no_grad():
             for name, weight in self.lstm.named_parameters():
                 if "bias_hh" in name:
-                    weight[config.hidden : 2 * config.hidden] = 1.0  # remember at first: Jozefowicz et al. (2015)
+                    weight[config.hidden : 2 * config.hidden] = (
+                        1.0  # remember at first: Jozefowicz et al. (2015)
+                    )
             self.head.weight *= 0.1
             self.skip.weight.zero_()
             self.head.bias.zero_()

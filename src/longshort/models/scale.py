@@ -15,6 +15,7 @@ from longshort.features.panel import LEVELS, Panel
 from longshort.models.forecast import Forecast, StudentT
 from longshort.models.forecaster import Fitted, ForecastStream, Past
 
+HAR = "HAR-t"
 MIN_DF = 2.1  # the variance exists only above 2
 Design = Float64[np.ndarray, "time asset term"]
 
@@ -30,7 +31,11 @@ class ScaleModel:
     def fit(self, past: Past) -> Fitted:
         """Maximise the likelihood on training and validation rows."""
         terms = self.design(past.panel)
-        rows = past.rows(past.train, past.validation)[:, None] & past.panel.usable & np.isfinite(terms).all(axis=2)
+        rows = (
+            past.rows(past.train, past.validation)[:, None]
+            & past.panel.usable
+            & np.isfinite(terms).all(axis=2)
+        )
         beta = np.empty((len(self.horizons), terms.shape[2]))
         df = np.empty(len(self.horizons))
         for k, horizon in enumerate(self.horizons):
@@ -83,7 +88,9 @@ def fit_scale(
     """Maximum likelihood of `target ~ exp(terms . beta) * t(df)`, by L-BFGS with the exact gradient."""
     start = np.linalg.lstsq(terms, np.log(np.abs(target) + 1e-7), rcond=None)[0]
 
-    def loss(parameters: Float64[np.ndarray, " parameter"]) -> tuple[float, Float64[np.ndarray, " parameter"]]:
+    def loss(
+        parameters: Float64[np.ndarray, " parameter"],
+    ) -> tuple[float, Float64[np.ndarray, " parameter"]]:
         df = MIN_DF + np.exp(parameters[-1])
         log_scale = terms @ parameters[:-1]
         u = target * np.exp(-log_scale)
@@ -115,15 +122,16 @@ def ewma(panel: Panel) -> Design:
 HAR_SPANS = (1, 6, 24, 168, 720)
 
 
+HAR_COLUMNS = (*(f"range_{rows}" for rows in HAR_SPANS), *(f"hour_{hour:02d}" for hour in range(24)))
+
+
 def har(panel: Panel) -> Design:
     """Log ranges of the last bar, 6 hours, day, week and month, the EWMA volatility, and 24 hours of the day.
 
     After Corsi (2009), "A simple approximate long-memory model of realized volatility", on log ranges.
     """
     level = panel.levels[:, :, LEVELS.index("log_volatility")].astype(np.float64)
-    spans = [panel.column(f"range_{rows}").astype(np.float64) for rows in HAR_SPANS]
-    hours = [panel.column(f"hour_{hour:02d}").astype(np.float64) for hour in range(24)]
-    return np.stack([level, *spans, *hours], axis=2)
+    return np.stack([level, *[panel.column(name).astype(np.float64) for name in HAR_COLUMNS]], axis=2)
 
 
 def _levels(panel: Panel, name: str) -> Design:
@@ -136,5 +144,5 @@ def scale_models(horizons: tuple[int, ...]) -> tuple[ScaleModel, ...]:
     return (
         ScaleModel("expanding volatility", horizons, expanding),
         ScaleModel("EWMA-t", horizons, ewma),
-        ScaleModel("HAR-t", horizons, har),
+        ScaleModel(HAR, horizons, har),
     )

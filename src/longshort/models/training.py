@@ -50,7 +50,8 @@ class Diverged(LongshortError):
 class Trainer:
     """One fit in progress: data on its device, network, optimiser, the best weights so far."""
 
-    def __init__(self, past: Past, scaler: Scaler, model: ModelSettings, training: TrainingSettings, seed: int) -> None:
+    def __init__(self, past: Past, model: ModelSettings, training: TrainingSettings, seed: int) -> None:
+        scaler = Scaler.fit(past.panel, past.train, past.names)
         self.model = model
         self.training = training
         self._rng = np.random.default_rng(seed)
@@ -105,12 +106,15 @@ class Trainer:
         chosen = self._starts[self._rng.integers(len(self._starts), size=self.training.batch_chunks)]
         time_index = torch.from_numpy(chosen[:, 0])[None, :] + torch.arange(self.training.chunk_bars)[:, None]
         asset = torch.from_numpy(chosen[:, 1])[None, :]
-        return self._inputs[time_index, asset], self._target[time_index, asset], self._scored[time_index, asset]
+        return (
+            self._inputs[time_index, asset],
+            self._target[time_index, asset],
+            self._scored[time_index, asset],
+        )
 
 
 def fit_member(
     past: Past,
-    scaler: Scaler,
     model: ModelSettings,
     training: TrainingSettings,
     seed: int,
@@ -118,7 +122,7 @@ def fit_member(
 ) -> Member:
     """Train one seed until no horizon has improved for `patience` checks; keep each horizon's best weights."""
     began = time.perf_counter()
-    trainer = Trainer(past, scaler, model, training, seed)
+    trainer = Trainer(past, model, training, seed)
     horizons = trainer.network.config.horizons
     best = np.full(horizons, -np.inf)
     weights: list[Weights] = [copy.deepcopy(trainer.network.state_dict()) for _ in range(horizons)]
@@ -129,7 +133,8 @@ def fit_member(
         loss = trainer.step(number)
         if not math.isfinite(loss):
             raise Diverged(
-                f"the loss of seed {seed} is not finite after {number} steps.", remedy="Lower training.learning_rate."
+                f"the loss of seed {seed} is not finite after {number} steps.",
+                remedy="Lower training.learning_rate.",
             )
         if number % training.check_every == 0 or number == training.steps:
             score = trainer.validate()
@@ -177,5 +182,7 @@ def chunk_starts(past: Past, training: TrainingSettings) -> Int64[np.ndarray, "c
     unbroken = breaks[start + training.chunk_bars] - breaks[start + 1] == 0
     row, asset = np.nonzero(enough & unbroken)
     if not len(row):
-        raise DataError("no stretch of training bars is complete enough to train on.", remedy="Run `longshort check`.")
+        raise DataError(
+            "no stretch of training bars is complete enough to train on.", remedy="Run `longshort check`."
+        )
     return np.stack([start[row], asset], axis=1)

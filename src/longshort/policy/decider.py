@@ -1,6 +1,6 @@
 """Whatever decides at each close what to hold: the one object that backtest, paper and live run."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float64
@@ -11,6 +11,8 @@ from longshort.data.bars import Bars
 from longshort.policy.exposure import Exposure
 
 
+@runtime_checkable
+@runtime_checkable
 class Decider(Protocol):
     """Bars in, target exposure out, one close after another: the pilot, a rival or a script."""
 

@@ -14,6 +14,7 @@ from longshort.data import market as data_market
 from longshort.features.catalog import default_names
 from longshort.features.panel import FeatureStream, Panel
 from longshort.features.targets import Targets, make_targets
+from longshort.models.scale import HAR_COLUMNS
 from longshort.study.folds import Fold, holdout_fold, walk_forward
 
 RESULT_ROOMS = ("base", "data", "features", "models")  # whose code a fitted model depends on
@@ -84,11 +85,17 @@ class Market:
         return warm_up + 2 * self.study.training.chunk_bars
 
 
+def network_names(study: Study, bars: Bars) -> tuple[str, ...]:
+    """The features that the network reads: the study's, or the default set for these bars."""
+    return study.features.names or default_names(bars)
+
+
 def feature_stream(study: Study, bars: Bars) -> FeatureStream:
     """The stream that turns this study's bars into panel rows."""
+    names = network_names(study, bars)
     return FeatureStream(
         bars.symbols,
-        study.features.names or default_names(bars),
+        (*names, *[name for name in HAR_COLUMNS if name not in names]),
         halflife_rows=study.features.volatility_halflife_bars,
         max_gap_rows=study.features.max_gap_bars,
     )

@@ -16,14 +16,13 @@ from longshort.base.settings import Study
 from longshort.models.forecast import Forecast, StudentT
 from longshort.models.forecaster import Fitted, Past
 from longshort.models.lstm import FittedLSTM
-from longshort.models.inputs import Scaler
 from longshort.models.naive import PreviousValue, SeasonalNaive
-from longshort.models.scale import scale_models
+from longshort.models.scale import HAR, scale_models
 from longshort.models.training import Member, fit_member
 from longshort.policy.pilot import Pilot, Tenure
 from longshort.policy.steering import Steering
 from longshort.study.folds import Fold
-from longshort.study.market import Market, code_digest, feature_stream, open_market
+from longshort.study.market import Market, code_digest, feature_stream, network_names, open_market
 
 Report = Callable[[str, int, int], None]
 
@@ -69,7 +68,9 @@ def walk(
     plan.sort(key=lambda task: task.kind)  # the long fits first
     jobs = [_job(market, folds[task.fold], task) for task in plan]
     results: dict[_Task, Any] = {}
-    for done, (index, result) in enumerate(run_jobs(jobs, cache=cache, processes=processes or usable_processors())):
+    for done, (index, result) in enumerate(
+        run_jobs(jobs, cache=cache, processes=processes or usable_processors())
+    ):
         results[plan[index]] = result
         report("fitting", done + 1, len(jobs))
     fitted = tuple(_assemble(market, fold, k, results) for k, fold in enumerate(folds))
@@ -112,8 +113,13 @@ def _fits(study: Study) -> list[tuple[str, str]]:
 def _job(market: Market, fold: Fold, task: _Task) -> Job:
     if task.kind == "member":
         return member_job(market, fold, int(task.name))
-    key = _key(market, fold, ["data", "features", "target"], task.name)
-    return Job(key=key, function=fit_rival_job, arguments=(market.study, fold, task.name))
+    return rival_job(market, fold, task.name)
+
+
+def rival_job(market: Market, fold: Fold, name: str) -> Job:
+    """The job that fits one of the simpler models on one fold."""
+    key = _key(market, fold, ["data", "features", "target"], name)
+    return Job(key=key, function=fit_rival_job, arguments=(market.study, fold, name))
 
 
 def member_job(market: Market, fold: Fold, seed: int) -> Job:
@@ -129,9 +135,10 @@ def _key(market: Market, fold: Fold, sections: list[str], name: str) -> str:
 
 
 def _settings(study: Study, sections: list[str]) -> str:
-    """What a fit depends on: the seeds it is not using, and how many processes run, do not count."""
+    """What a fit depends on: other seeds, how fits are averaged, and how many processes run do not count."""
     plain = study.model_dump(mode="json", include=set(sections))
-    plain.get("model", {}).pop("seeds", None)
+    for key in ("seeds", "har_share"):
+        plain.get("model", {}).pop(key, None)
     plain.get("training", {}).pop("processes", None)
     return str(plain)
 
@@ -141,8 +148,7 @@ def fit_member_job(study: Study, fold: Fold, seed: int) -> Member:
     import torch
 
     torch.set_num_threads(1)
-    past = past_of(open_market(study), fold)
-    return fit_member(past, Scaler.fit(past.panel, past.train), study.model, study.training, seed)
+    return fit_member(past_of(open_market(study), fold), study.model, study.training, seed)
 
 
 def fit_rival_job(study: Study, fold: Fold, name: str) -> Fitted:
@@ -153,14 +159,15 @@ def fit_rival_job(study: Study, fold: Fold, name: str) -> Fitted:
 
 def past_of(market: Market, fold: Fold) -> Past:
     """What a fit on a fold may see."""
-    return Past.cut(market.panel, market.targets, fold.train, fold.validation)
+    names = network_names(market.study, market.bars)
+    return Past.cut(market.panel, market.targets, fold.train, fold.validation, names)
 
 
 def _assemble(market: Market, fold: Fold, number: int, results: dict[_Task, Any]) -> dict[str, Fitted]:
     study = market.study
     past = past_of(market, fold)
     members = tuple(results[_Task(number, "member", str(seed))] for seed in study.model.seeds)
-    lstm = FittedLSTM.of(past, study.model, members)
+    lstm = FittedLSTM.of(past, study.model, members, results[_Task(number, "rival", HAR)])
     rivals = [results[_Task(number, "rival", rival.name)] for rival in scale_models(study.target.horizons)]
     naive = [model(study.target.horizons).fit(past) for model in (PreviousValue, SeasonalNaive)]
     return {model.name: model for model in (lstm, *rivals, *naive)}
