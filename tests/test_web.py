@@ -39,6 +39,7 @@ from longshort.web.lines import Axis, Line, line_chart, needs_log
 from longshort.web.report import render_report
 from longshort.web.scales import Scale, path, thin, ticks, time_ticks
 from longshort.web.svg import spread
+from longshort.web.tables import score_tables
 from longshort.web.tearsheet import render_tearsheet
 from longshort.web.words import headline
 
@@ -262,7 +263,7 @@ class Balance(HTMLParser):
         super().__init__()
         self.open: list[str] = []
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.open += [tag] if tag not in self.VOID else []
 
     def handle_endtag(self, tag: str) -> None:
@@ -274,7 +275,7 @@ class Balance(HTMLParser):
 
 @pytest.fixture(scope="module")
 def report() -> Report:
-    return sample_report()
+    return sample_report(bars=3_000)
 
 
 @pytest.fixture(scope="module")
@@ -284,7 +285,7 @@ def page(report: Report) -> str:
 
 @pytest.fixture(scope="module")
 def sheet() -> TearSheet:
-    return sample_sheet()
+    return sample_sheet(bars=4_000)
 
 
 @pytest.fixture(scope="module")
@@ -411,13 +412,51 @@ def test_every_fold_is_drawn_with_its_dates(report: Report, page: str) -> None:
     assert titles.count("validation: ") == 2 * len(report.folds)
 
 
-def test_the_best_score_of_each_column_is_marked_and_nothing_else(page: str) -> None:
-    table = page[page.index('id="scores"') :]
-    own, other = re.findall(r"<tr[^>]*><th scope=\"row\">(?:lstm|ewma-t)</th>(.*?)</tr>", table)[:2]
+def test_the_best_score_of_each_column_is_marked_and_nothing_else(report: Report) -> None:
+    own = {"crps": 0.0041, "accuracy": 0.49, "n": 500.0, "majority_accuracy": 0.51}
+    other = {"crps": 0.0043, "accuracy": 0.52, "n": 500.0, "majority_accuracy": 0.51}
+    coverage = {"lstm": {1: {0.9: 0.93}}, "ewma-t": {1: {0.9: 0.88}}}
+    (table,) = score_tables(
+        replace(report, scores={"ewma-t": {1: other}, "lstm": {1: own}}, coverage=coverage)
+    )
 
-    assert other.count("<b>") == 0 or own.count("<b>") + other.count("<b>") <= 11
-    assert f"<b>{significant(-3.9)}</b>" in own
-    assert "50.70 %</b>" not in table
+    assert [name for name, _ in table.rows] == ["lstm", "ewma-t"]
+    assert [text for text, _ in table.rows[0][1]] == ["0.004100", "49.00 %", "51.00 %", "93.00 %", "500"]
+    assert [best for _, best in table.rows[0][1]] == [True, False, False, False, False]
+    assert [best for _, best in table.rows[1][1]] == [False, True, False, True, False]
+
+
+def test_the_table_of_money_has_each_figure_in_its_own_column(page: str) -> None:
+    head = re.findall(r"<th[^>]*>(.*?)</th>", page[page.index("After all costs, as shares") :])[:11]
+    row = re.findall(
+        r'<tr class="own"><th scope="row">lstm</th>(.*?)</tr>', page[page.index('id="money"') :]
+    )[0]
+    cells = [words_of(cell) for cell in re.findall(r"<td>(.*?)</td>", row)]
+
+    assert head[1:] == [
+        "net return",
+        "Sharpe, yearly",
+        "max drawdown",
+        "trades",
+        "turnover",
+        "fees",
+        "slippage",
+        "funding",
+        "all costs",
+        "break-even, bps",
+    ]
+    assert cells == [
+        "+34.56 %",
+        "1.23",
+        "12.34 %",
+        "1,234",
+        "98.70\N{MULTIPLICATION SIGN}",
+        "4.93 %",
+        "0.99 %",
+        "\N{MINUS SIGN}0.21 %",
+        "5.71 %",
+        "41.5",
+    ]
 
 
 def test_the_headline_claims_an_edge_only_where_the_word_is_beats(report: Report) -> None:
@@ -712,6 +751,7 @@ def test_an_interval_that_ends_far_outside_is_cut_with_an_arrow_and_its_number()
     sides = re.findall(r'class="whisker (\w+)"', drawing)
 
     assert sides == ["better", "better", "worse", "better", "better"]
+    assert max(float(e.get("x2", 0)) for e in parsed(drawing).iter("line")) < 1_000
     assert "+400.0 [+399.0, +401.0]" in drawing
     assert "smallest useful: 0.2 %" in drawing
 
