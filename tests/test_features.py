@@ -1,5 +1,7 @@
 """Every feature in the catalog inherits these contracts by being in it."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -74,7 +76,7 @@ def test_a_stream_cut_anywhere_gives_the_same_bits_as_one_long_call(cuts: list[i
     edges = sorted({0, *cuts, *range(ROWS - ones, ROWS), ROWS})
     stream = FeatureStream(HOLEY.symbols, tuple(FEATURES))
 
-    pieces = [stream.extend(HOLEY[a:b]) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    pieces = [stream.extend(HOLEY[a:b]) for a, b in pairwise(edges)]
 
     for array in ("values", "levels", "volatility", "missing_rows", "usable", "restart", "log_return"):
         joined = np.concatenate([getattr(piece, array) for piece in pieces])
@@ -90,7 +92,10 @@ def test_a_feature_that_sees_the_next_bar_is_caught(monkeypatch: pytest.MonkeyPa
     table = {**FEATURES, "leaky": Feature(compute=leaky, family="price")}
     monkeypatch.setattr("longshort.features.panel.FEATURES", table)
 
-    cut, noise = panel_of(HOLEY[:900], "leaky"), panel_of(poisoned(HOLEY, 900, np.random.default_rng(1)), "leaky")
+    cut, noise = (
+        panel_of(HOLEY[:900], "leaky"),
+        panel_of(poisoned(HOLEY, 900, np.random.default_rng(1)), "leaky"),
+    )
     whole = panel_of(HOLEY, "leaky")
 
     assert not np.array_equal(cut.values, whole.values[:900], equal_nan=True)

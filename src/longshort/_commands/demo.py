@@ -9,7 +9,8 @@ from longshort.base.files import write_text
 from longshort.base.settings import Study
 
 STUDY = """\
-# The study of `longshort demo`: a small simulated market, small networks, few folds. Every key left out has its default.
+# The study of `longshort demo`: a small simulated market, small networks, few folds.
+# Every key left out has its default.
 [data]
 source = "embedded"
 embedded_coins = 4
@@ -40,4 +41,6 @@ def demo(folder: Path) -> None:
     run.train(study)
     run.forecast(study, as_json=False)
     run.backtest(study, as_json=False)
-    say(f"Done in {time.perf_counter() - began:.0f} s. Everything is in {folder}/: change {path} and run a part again.")
+    say(
+        f"Done in {time.perf_counter() - began:.0f} s. Everything is in {folder}/: change {path} and run a part again."
+    )

@@ -18,9 +18,11 @@ def train(study: Study) -> None:
     """Say what it will take, do it, say how it went."""
     market = open_market(study)
     processes = study.training.processes or usable_processors()
-    coming = estimate(past_of(market, market.final_fold()), study, fits=len(study.model.seeds), processes=processes)
-    coins, rows = len(market.bars.symbols), market.development_rows
-    note(f"{len(study.model.seeds)} seeds on {coins} coins x {rows:,} bars x {len(market.panel.names)} features: {coming}.")
+    coming = estimate(
+        past_of(market, market.final_fold()), study, fits=len(study.model.seeds), processes=processes
+    )
+    coins, rows, features = len(market.bars.symbols), market.development_rows, len(market.panel.names)
+    note(f"{len(study.model.seeds)} seeds on {coins} coins x {rows:,} bars x {features} features: {coming}.")
     with progress() as report:
         bundle = fit.train(study, report=report)
     tell.tell_bundle(bundle, fit.bundle_folder(study))
@@ -46,7 +48,9 @@ def forecast(study: Study, *, as_json: bool) -> None:
     bars = market.bars[max(0, len(market.bars) - DRAWN_ROWS) :]
     run = Run(market, "forecast")
     title = f"Forecast: {len(bars.symbols)} coins, {bars.interval} bars"
-    page = run.write_page("forecast.html", render_forecast(found, bars, title=title, created_at=SystemClock().now()))
+    page = run.write_page(
+        "forecast.html", render_forecast(found, bars, title=title, created_at=SystemClock().now())
+    )
     first = bars.symbols[0]
     fan = fan_of(found, first, bars.closed_at, bars.close[:, 0], bars.interval)
     picture = run.write_page(f"fan-{first}.svg", fan_chart(fan))

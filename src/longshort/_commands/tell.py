@@ -33,8 +33,12 @@ def tell_bundle(bundle: Bundle, folder: Path) -> None:
     ]
     best = [f">best step, {h} bars" for h in bundle.fitted.horizons]
     say_table("Trained", [">seed", ">seconds", ">steps", *best], rows)
-    weights = ", ".join(f"{w:.2f} at {h}" for h, w in zip(bundle.fitted.horizons, bundle.fitted.mean_weights, strict=True))
-    say(f"Trained on what was known by {format_instant(bundle.trained_until)}; share of the mean believed: {weights}.")
+    weights = ", ".join(
+        f"{w:.2f} at {h}" for h, w in zip(bundle.fitted.horizons, bundle.fitted.mean_weights, strict=True)
+    )
+    say(
+        f"Trained on what was known by {format_instant(bundle.trained_until)}; share of the mean believed: {weights}."
+    )
     say(f"Bundle: {folder}")
 
 
@@ -52,14 +56,25 @@ def tell_report(report: Report, folder: Path) -> None:
         ]
         for verdict in report.verdicts
     ]
-    columns = ["question", ">bars", "verdict", ">p (Holm)", "hardest opponent", ">skill", ">95 % interval", "unit"]
+    columns = [
+        "question",
+        ">bars",
+        "verdict",
+        ">p (Holm)",
+        "hardest opponent",
+        ">skill",
+        ">95 % interval",
+        "unit",
+    ]
     say_table(report.title, [*columns, ">bars to decide"], rows)
     _tell_scores(report)
     if report.profits:
         tell_profits(report.profits)
     for note in report.notes:
         say(note)
-    trials = f"{report.trials} settings tried on these bars so far" if report.trials else "not counted as a trial"
+    trials = (
+        f"{report.trials} settings tried on these bars so far" if report.trials else "not counted as a trial"
+    )
     opened = f"; holdout opened {report.holdout_openings} times" if report.holdout_openings else ""
     say(f"{len(report.folds)} folds x {len(report.seeds)} seeds in {report.seconds:.0f} s; {trials}{opened}.")
     say(f"Report: {folder / 'report.html'}")
@@ -82,7 +97,16 @@ def tell_profits(profits: Sequence[Profit]) -> None:
         ]
         for p in profits
     ]
-    columns = [">net return", ">Sharpe", ">max drawdown", ">fills", ">turnover", ">fees", ">slippage", ">funding paid"]
+    columns = [
+        ">net return",
+        ">Sharpe",
+        ">max drawdown",
+        ">fills",
+        ">turnover",
+        ">fees",
+        ">slippage",
+        ">funding paid",
+    ]
     say_table("Money, after all costs", ["strategy", *columns, ">break-even bps"], rows)
 
 
@@ -95,11 +119,19 @@ def tell_forecast(forecast: Forecast, bars: Bars, pictures: Sequence[Path]) -> N
     for a, symbol in enumerate(forecast.symbols):
         for k, horizon in enumerate(forecast.horizons):
             known = np.isfinite(p_up[a, k])
-            cells = [f"{p_up[a, k]:.1%}", f"{volatility[a, k]:.2%}", *[f"{np.expm1(m[a, k]):+.2%}" for m in moves]]
+            cells = [
+                f"{p_up[a, k]:.1%}",
+                f"{volatility[a, k]:.2%}",
+                *[f"{np.expm1(m[a, k]):+.2%}" for m in moves],
+            ]
             price = f"{bars.close[-1, a]:,.6g}" if k == 0 else ""
-            rows.append([symbol if k == 0 else "", price, str(horizon), *(cells if known else ["?"] * len(cells))])
+            rows.append(
+                [symbol if k == 0 else "", price, str(horizon), *(cells if known else ["?"] * len(cells))]
+            )
     columns = [">close", ">bars ahead", ">P(up)", ">volatility", ">5 %", ">25 %", ">median", ">75 %", ">95 %"]
-    say_table(f"Forecast at the close of {format_instant(int(forecast.closed_at[-1]))}", ["coin", *columns], rows)
+    say_table(
+        f"Forecast at the close of {format_instant(int(forecast.closed_at[-1]))}", ["coin", *columns], rows
+    )
     for picture in pictures:
         say(f"Picture: {picture}")
 
@@ -158,7 +190,16 @@ def _hardest(report: Report, question: str, horizon_bars: int) -> list[str]:
 
 
 def _tell_scores(report: Report) -> None:
-    columns = [">MAE, bp", ">RMSE, bp", ">MASE", ">CRPS, bp", ">log score", ">QLIKE", ">direction", ">90 % covers"]
+    columns = [
+        ">MAE, bp",
+        ">RMSE, bp",
+        ">MASE",
+        ">CRPS, bp",
+        ">log score",
+        ">QLIKE",
+        ">direction",
+        ">90 % covers",
+    ]
     rows = [
         [
             str(horizon) if k == 0 else "",

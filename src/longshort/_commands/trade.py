@@ -50,7 +50,9 @@ def backtest_into(study: Study, *, report: Progress = lambda what, done, of: Non
     from longshort.trading.backtest import backtest as run_engine
 
     market = open_market(study)
-    walked = walk(market, market.folds(), cache=job_cache(study), processes=study.training.processes, report=report)
+    walked = walk(
+        market, market.folds(), cache=job_cache(study), processes=study.training.processes, report=report
+    )
     money = earn(market, walked, NAME)
     if money.error is not None:
         raise money.error
@@ -71,16 +73,18 @@ def backtest_into(study: Study, *, report: Progress = lambda what, done, of: Non
     sheet = _sheet(market, walked, money, ledger, run)
     run.write_ledger("ledger", ledger)
     run.write_page("tearsheet.html", render_tearsheet(sheet))
-    return Backtest(sheet=sheet, folder=run.folder, largest_difference=_difference(ledger, money.ledgers[NAME]))
+    return Backtest(
+        sheet=sheet, folder=run.folder, largest_difference=_difference(ledger, money.ledgers[NAME])
+    )
 
 
 def _difference(engine: Ledger, ledger: Ledger) -> float:
     """The largest difference of cash at any close, in settlement units; raise where it is more than rounding."""
     largest = float(np.max(np.abs(engine.cash - ledger.cash)))
     if largest > TOLERANCE or not np.array_equal(engine.quantity, ledger.quantity):
-        row = int(np.argmax(np.abs(engine.cash - ledger.cash)))
+        at = format_instant(int(engine.closed_at[np.argmax(np.abs(engine.cash - ledger.cash))]))
         raise EngineDisagrees(
-            f"the engine's cash and the ledger's differ by {largest:.8f} at {format_instant(int(engine.closed_at[row]))}.",
+            f"the engine's cash and the ledger's differ by {largest:.8f} at {at}.",
             remedy="Report this with the run folder: neither account can be trusted.",
         )
     return largest
@@ -115,5 +119,7 @@ def _sheet(market: Market, walked: Walk, money: Money, ledger: Ledger, run: Run)
         settings=market.study.model_dump(mode="json"),
         hashes=run.hashes,
         versions=versions(),
-        notes=("Every bar was traded by a model that had been fitted before it: walk-forward, out of sample.",),
+        notes=(
+            "Every bar was traded by a model that had been fitted before it: walk-forward, out of sample.",
+        ),
     )

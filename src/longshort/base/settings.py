@@ -44,9 +44,9 @@ class DataSettings(Section):
     symbols: tuple[str, ...] = ()
     since: DateText = ""
     until: DateText = ""
-    embedded_coins: int = Field(6, ge=2, le=50)
-    embedded_bars: int = Field(9_000, ge=2_000, le=1_000_000)
-    embedded_edge: float = Field(0.0, ge=0.0, le=0.5)
+    embedded_coins: int = Field(default=6, ge=2, le=50)
+    embedded_bars: int = Field(default=9_000, ge=2_000, le=1_000_000)
+    embedded_edge: float = Field(default=0.0, ge=0.0, le=0.5)
     embedded_seed: int = 1
 
 
@@ -54,8 +54,8 @@ class FeatureSettings(Section):
     """What the network sees. No names: the default set."""
 
     names: tuple[str, ...] = ()
-    max_gap_bars: int = Field(3, ge=0, le=100)
-    volatility_halflife_bars: float = Field(24.0, gt=1.0)
+    max_gap_bars: int = Field(default=3, ge=0, le=100)
+    volatility_halflife_bars: float = Field(default=24.0, gt=1.0)
 
 
 class TargetSettings(Section):
@@ -68,33 +68,33 @@ class ModelSettings(Section):
     """The shape of the network, how many are averaged, and the share of HAR in the log scale."""
 
     kind: Literal["lstm"] = "lstm"
-    hidden: int = Field(48, ge=4, le=1024)
-    dropout: float = Field(0.25, ge=0.0, lt=1.0)
+    hidden: int = Field(default=48, ge=4, le=1024)
+    dropout: float = Field(default=0.25, ge=0.0, lt=1.0)
     seeds: tuple[int, ...] = (1, 2, 3)
-    har_share: float = Field(0.5, ge=0.0, le=1.0)
-    restart_rows: int = Field(256, ge=32)
+    har_share: float = Field(default=0.5, ge=0.0, le=1.0)
+    restart_rows: int = Field(default=256, ge=32)
 
 
 class TrainingSettings(Section):
     """How the network is fitted."""
 
-    chunk_bars: int = Field(192, ge=16)
-    burn_in_bars: int = Field(48, ge=0)
-    batch_chunks: int = Field(48, ge=1)
-    steps: int = Field(300, ge=10)
-    learning_rate: float = Field(1e-3, gt=0.0)
-    weight_decay: float = Field(0.05, ge=0.0)
-    check_every: int = Field(20, ge=1)
-    patience: int = Field(6, ge=1)
-    processes: int = Field(0, ge=0)
+    chunk_bars: int = Field(default=192, ge=16)
+    burn_in_bars: int = Field(default=48, ge=0)
+    batch_chunks: int = Field(default=48, ge=1)
+    steps: int = Field(default=300, ge=10)
+    learning_rate: float = Field(default=1e-3, gt=0.0)
+    weight_decay: float = Field(default=0.05, ge=0.0)
+    check_every: int = Field(default=20, ge=1)
+    patience: int = Field(default=6, ge=1)
+    processes: int = Field(default=0, ge=0)
 
 
 class ValidationSettings(Section):
     """Walk-forward folds, and the stretch that stays sealed."""
 
-    folds: int = Field(5, ge=1, le=100)
-    first_train_share: float = Field(0.4, gt=0.0, lt=1.0)
-    validation_share: float = Field(0.15, gt=0.0, lt=0.5)
+    folds: int = Field(default=5, ge=1, le=100)
+    first_train_share: float = Field(default=0.4, gt=0.0, lt=1.0)
+    validation_share: float = Field(default=0.15, gt=0.0, lt=0.5)
     holdout_from: DateText = ""
 
 
@@ -104,19 +104,19 @@ class PolicySettings(Section):
     `volatility_target` is that of the whole book if all coins moved as one; each coin gets an equal share of it.
     """
 
-    horizon_bars: int = Field(4, ge=1)
-    volatility_target: float = Field(0.20, gt=0.0)
-    entry_cost_multiple: float = Field(1.0, ge=0.0)
-    max_exposure: float = Field(0.5, gt=0.0)
-    max_gross_exposure: float = Field(2.0, gt=0.0)
-    no_trade_band: float = Field(0.3, ge=0.0)
+    horizon_bars: int = Field(default=4, ge=1)
+    volatility_target: float = Field(default=0.20, gt=0.0)
+    entry_cost_multiple: float = Field(default=1.0, ge=0.0)
+    max_exposure: float = Field(default=0.5, gt=0.0)
+    max_gross_exposure: float = Field(default=2.0, gt=0.0)
+    no_trade_band: float = Field(default=0.3, ge=0.0)
 
 
 class CostSettings(Section):
     """Basis points of notional per fill."""
 
-    taker_bps: float = Field(5.0, ge=0.0)
-    slippage_bps: float = Field(1.0, ge=0.0)
+    taker_bps: float = Field(default=5.0, ge=0.0)
+    slippage_bps: float = Field(default=1.0, ge=0.0)
 
     @property
     def record(self) -> Costs:
@@ -127,15 +127,15 @@ class CostSettings(Section):
 class TradingSettings(Section):
     """The account, in settlement units."""
 
-    starting_balance: float = Field(100_000.0, gt=0.0)
+    starting_balance: float = Field(default=100_000.0, gt=0.0)
 
 
 class ReportSettings(Section):
     """The smallest useful skill: what counts as an edge at all."""
 
-    margin_crps_percent: float = Field(0.2, ge=0.0)
-    margin_direction_points: float = Field(0.5, ge=0.0)
-    margin_bps_per_trade: float = Field(1.0, ge=0.0)
+    margin_crps_percent: float = Field(default=0.2, ge=0.0)
+    margin_direction_points: float = Field(default=0.5, ge=0.0)
+    margin_bps_per_trade: float = Field(default=1.0, ge=0.0)
 
 
 class Study(Section):
@@ -151,7 +151,10 @@ class Study(Section):
     costs: CostSettings = CostSettings()
     trading: TradingSettings = TradingSettings()
     report: ReportSettings = ReportSettings()
-    folder: Path = Field(Path(), exclude=True)
+    folder: Path = Field(default=Path(), exclude=True)
+
+    def __hash__(self) -> int:
+        return hash((self.digest(), self.folder))
 
     @classmethod
     def load(cls, path: str | Path, overrides: Sequence[str] = ()) -> "Study":

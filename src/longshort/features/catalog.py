@@ -11,8 +11,8 @@ from types import MappingProxyType
 import numpy as np
 
 from longshort.base.clock import DAY, HOUR
-from longshort.features.history import Grid, History, across
 from longshort.data.bars import Bars
+from longshort.features.history import Grid, History, across
 
 MIN_RANGE = 1e-5  # a tenth of a basis point: log range of a bar that did not move
 MIN_VOLATILITY = 1e-5  # per bar; keeps a dead market from dividing by zero
@@ -109,7 +109,8 @@ BASE: MappingProxyType[str, Callable[[Look], Grid]] = MappingProxyType(
 class Feature:
     """One column: how to compute it, the family it belongs to, and at which row of a complete series it first stands.
 
-    Warm-ups hold for the default half-life of the volatility. `funded` features need a funding record; the default set leaves them out where a coin has none.
+    Warm-ups hold for the default half-life of the volatility. `funded` features need a funding record; the
+    default set leaves them out where a coin has none.
     """
 
     compute: Callable[[Look], Grid]
@@ -137,17 +138,23 @@ def _momentum(rows: int) -> Feature:
 
 def _volume(rows: int) -> Feature:
     return Feature(
-        compute=lambda look: look["log_volume"] - look.mean("log_volume", rows), family="volume", warmup_rows=rows
+        compute=lambda look: look["log_volume"] - look.mean("log_volume", rows),
+        family="volume",
+        warmup_rows=rows,
     )
 
 
 def _leader(name: str) -> Callable[[Look], Grid]:
-    """Bitcoin's column for every coin (the first coin's, where Bitcoin is not among them)."""
+    """Bitcoin's column for every coin (the first coin's, where Bitcoin is not among them).
+
+    Where the leader has no bar, the mean over the coins that have one stands in.
+    """
 
     def compute(look: Look) -> Grid:
         symbols = look.bars.symbols
         lead = next((a for a, symbol in enumerate(symbols) if symbol.startswith(("BTC", "XBT"))), 0)
-        return np.repeat(look[name][:, lead : lead + 1], len(symbols), axis=1)
+        leading = np.repeat(look[name][:, lead : lead + 1], len(symbols), axis=1)
+        return np.where(np.isfinite(leading), leading, across(look[name]))
 
     return compute
 
@@ -182,9 +189,7 @@ FEATURES: MappingProxyType[str, Feature] = MappingProxyType(
         "market_range_24": Feature(
             compute=lambda look: look.mean("market_range", 24), family="market", warmup_rows=44
         ),
-        "market_return_1": Feature(
-            compute=lambda look: across(look["scaled_return"]), family="market"
-        ),
+        "market_return_1": Feature(compute=lambda look: across(look["scaled_return"]), family="market"),
         "leader_range_1": Feature(compute=_leader("relative_range"), family="market"),
         "leader_return_1": Feature(compute=_leader("scaled_return"), family="market"),
         "funding_last": Feature(
@@ -197,10 +202,15 @@ FEATURES: MappingProxyType[str, Feature] = MappingProxyType(
             funded=True,
         ),
         **{f"hour_{hour:02d}": _calendar(24, HOUR, hour) for hour in range(24)},
-        **{f"weekday_{day}": _calendar(7, DAY, day, offset=3) for day in range(7)},  # 1970-01-01 was a Thursday
+        **{
+            f"weekday_{day}": _calendar(7, DAY, day, offset=3) for day in range(7)
+        },  # 1970-01-01 was a Thursday
         "log_volatility": Feature(compute=lambda look: look["log_volatility"], family="level", default=False),
         "log_expanding_volatility": Feature(
-            compute=lambda look: look["log_expanding_volatility"], family="level", warmup_rows=49, default=False
+            compute=lambda look: look["log_expanding_volatility"],
+            family="level",
+            warmup_rows=49,
+            default=False,
         ),
     }
 )

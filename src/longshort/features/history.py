@@ -4,7 +4,6 @@ Each operator maps rows to rows and keeps the state that the next rows need, so 
 (a live bar at a time) give the same bits. NaN marks what is missing: it is left out of means, never replaced.
 """
 
-
 import numpy as np
 from jaxtyping import Float64
 from scipy import signal

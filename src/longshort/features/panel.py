@@ -43,7 +43,7 @@ class Panel:
         return replace(self, **arrays)
 
     def join(self, later: "Panel") -> "Panel":
-        """This panel and the rows that follow it."""
+        """The panel continued by the rows that follow it."""
         arrays = {name: np.concatenate([getattr(self, name), getattr(later, name)]) for name in _BY_TIME}
         return replace(self, **arrays)
 
@@ -116,6 +116,8 @@ class FeatureStream:
         )
 
 
-def _stack(columns: list[Float64[np.ndarray, "time asset"]], bars: Bars) -> Float32[np.ndarray, "time asset feature"]:
+def _stack(
+    columns: list[Float64[np.ndarray, "time asset"]], bars: Bars
+) -> Float32[np.ndarray, "time asset feature"]:
     empty = np.zeros((len(bars), len(bars.symbols), 0), dtype=np.float32)
     return np.stack(columns, axis=2).astype(np.float32) if columns else empty

@@ -65,8 +65,8 @@ class TwoStates:
         for begin, end in pairwise(cuts if len(inputs) else [0]):
             if self._state is not None:
                 self._state = self._renewed(self._state, rows.restart[begin], shift=bool(boundary[begin]))
-            raw, self._state = self._network(inputs[begin:end], self._state)
-            pieces.append(raw[:, :assets])
+            hidden, self._state = self._network.lstm(inputs[begin:end], self._state)
+            pieces.append(self._network.read(hidden[:, :assets], inputs[begin:end, :assets]))
         if not pieces:
             return np.zeros((0, assets, self._network.config.horizons, 3), dtype=np.float32)
         return torch.cat(pieces).numpy()

@@ -13,6 +13,7 @@ from longshort.models.scale import MIN_DF
 
 State = tuple[Tensor, Tensor]
 START_DF = 4.0
+LEAST_ROWS = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +66,23 @@ class Network(nn.Module):
     ) -> tuple[Float[Tensor, "time batch horizon 3"], State]:
         """Raw outputs per row (see `law`) and the state after the last row."""
         window = self.drop(window)
-        hidden, state = self.lstm(window, state)  # (time, batch, hidden)
-        raw = self.head(self.drop(hidden)) + self.skip(window)
-        return raw.unflatten(-1, (self.config.horizons, 3)), state
+        hidden, after = self.lstm(window, state)  # (time, batch, hidden)
+        return self.read(self.drop(hidden), window), after
+
+    def read(
+        self, hidden: Float[Tensor, "time batch hidden"], window: Float[Tensor, "time batch feature"]
+    ) -> Float[Tensor, "time batch horizon 3"]:
+        """Raw outputs from hidden states and inputs; the same bits for one row as for thousands.
+
+        A product of few rows takes another path through the processor than one of many, and rounds otherwise: so
+        few rows are filled up.
+        """
+        times, batch = hidden.shape[:2]
+        short = max(0, LEAST_ROWS - times * batch)
+        rows = nn.functional.pad(hidden.flatten(0, 1), (0, 0, 0, short))
+        inputs = nn.functional.pad(window.flatten(0, 1), (0, 0, 0, short))
+        raw = (self.head(rows) + self.skip(inputs))[: times * batch]
+        return raw.reshape(times, batch, self.config.horizons, 3)
 
 
 def law(raw: Float[Tensor, "*cell 3"]) -> tuple[Tensor, Tensor, Tensor]:

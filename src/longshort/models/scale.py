@@ -13,7 +13,7 @@ from scipy import optimize, special
 
 from longshort.features.panel import LEVELS, Panel
 from longshort.models.forecast import Forecast, StudentT
-from longshort.models.forecaster import Fitted, ForecastStream, Past
+from longshort.models.forecaster import ForecastStream, Past
 
 HAR = "HAR-t"
 MIN_DF = 2.1  # the variance exists only above 2
@@ -28,7 +28,7 @@ class ScaleModel:
     horizons: tuple[int, ...]
     design: Callable[[Panel], Design]
 
-    def fit(self, past: Past) -> Fitted:
+    def fit(self, past: Past) -> "FittedScale":
         """Maximise the likelihood on training and validation rows."""
         terms = self.design(past.panel)
         rows = (
@@ -62,7 +62,10 @@ class FittedScale:
         log_scale = np.zeros((len(part), len(part.symbols), len(self.horizons)))
         for term in range(terms.shape[2]):  # in order: the same bits for one row as for many
             log_scale = log_scale + terms[:, :, term, None] * self.beta[:, term]
-        scale = np.exp(log_scale) * np.sqrt(np.asarray(self.horizons, dtype=np.float64))
+        known = part.usable[:, :, None]
+        scale = np.where(
+            known, np.exp(log_scale) * np.sqrt(np.asarray(self.horizons, dtype=np.float64)), np.nan
+        )
         law = StudentT(loc=np.zeros_like(scale), scale=scale, df=np.broadcast_to(self.df, scale.shape).copy())
         return Forecast(
             model=self.name, closed_at=part.closed_at, symbols=part.symbols, horizons=self.horizons, law=law

@@ -121,6 +121,7 @@ def fit_member(
     progress: Progress = lambda done, of: None,
 ) -> Member:
     """Train one seed until no horizon has improved for `patience` checks; keep each horizon's best weights."""
+    torch.set_num_threads(1)  # sums in another order give other bits
     began = time.perf_counter()
     trainer = Trainer(past, model, training, seed)
     horizons = trainer.network.config.horizons

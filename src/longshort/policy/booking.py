@@ -46,8 +46,8 @@ def money(value: float, terms: Terms) -> float:
 
 @compiled
 def price_ticks(price: float, terms: Terms) -> float:
-    """A price in ticks; an off-grid one moves to the nearest."""
-    return nearest(price / terms.tick) if terms.whole else price / terms.tick
+    """A price in ticks; an off-grid one moves to the nearest, never below one tick."""
+    return max(nearest(price / terms.tick), 1.0) if terms.whole else price / terms.tick
 
 
 @compiled

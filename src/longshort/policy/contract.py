@@ -5,9 +5,10 @@ A table is a numpy array with named fields: one entry per coin, per row and coin
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Shaped
 
 from longshort.base.errors import NotComputable
 from longshort.base.instrument import Costs, Instrument
@@ -17,24 +18,8 @@ UNITS = 1e8  # money units in one of the settlement currency: the precision of N
 RAW_DIGITS = 16  # decimals of NautilusTrader's fixed-point prices and quantities
 RAW = 10.0**RAW_DIGITS
 
-Table = np.ndarray[Any, np.dtype[np.void]]
-
-
-class Terms(Protocol):
-    """One coin's contract. One lot is `lot_step / lot_parts` contracts of `size` base units each.
-
-    `tick` in quote units, `raw_tick` the same in 1e-16; `unit` the money units that one lot gains per
-    tick; `minimum` the smallest order in money units. Lots, ticks and units are fractional unless `whole`.
-    """
-
-    tick: float
-    raw_tick: float
-    lot_step: float
-    lot_parts: float
-    size: float
-    unit: float
-    minimum: float
-    whole: bool
+Table = Shaped[np.ndarray, "..."]
+Terms = np.record  # one entry of a `TERMS` table: one coin's contract
 
 
 def _layout(*floats: str, flags: Sequence[str] = (), counts: Sequence[str] = ()) -> np.dtype[np.void]:
@@ -42,6 +27,9 @@ def _layout(*floats: str, flags: Sequence[str] = (), counts: Sequence[str] = ())
     return np.dtype([(name, kind) for names, kind in kinds for name in names])
 
 
+# One lot: `lot_step / lot_parts` contracts of `size` base units; `tick` in quote units, `raw_tick` in 1e-16;
+# `unit`: money units that one lot gains per tick; `minimum`: the smallest order in money units.
+# Lots, ticks and money units are fractional unless `whole`.
 TERMS = _layout("tick", "raw_tick", "lot_step", "lot_parts", "size", "unit", "minimum", flags=["whole"])
 CELL = _layout("open", "close", "funding_rate", "target", flags=["present", "listed", "funding_covered"])
 HOLDING = _layout("lots", "entry", "mark", "order")  # average entry price, last close in ticks, next order
@@ -92,7 +80,7 @@ def contract_terms(instruments: Sequence[Instrument], *, whole: bool = True) -> 
         raise NotComputable(
             f"One account cannot add up {' and '.join(settled)}.", remedy="Choose coins of one settlement."
         )
-    return np.array([(*_numbers(i), whole) for i in instruments], dtype=TERMS)
+    return np.array([(*_numbers(i), whole) for i in instruments], dtype=TERMS).view(np.recarray)
 
 
 def rates(costs: Costs) -> Rates:

@@ -27,4 +27,6 @@ class Exposure:
         frame = pl.DataFrame(
             {"closed_at": self.closed_at} | {s: self.target[:, a] for a, s in enumerate(self.symbols)}
         ).fill_nan(None)
-        return frame.with_columns(pl.from_epoch("closed_at", "ns").dt.cast_time_unit("ms").dt.replace_time_zone("UTC"))
+        return frame.with_columns(
+            pl.from_epoch("closed_at", "ns").dt.cast_time_unit("ms").dt.replace_time_zone("UTC")
+        )

@@ -42,7 +42,9 @@ class Steering:
         """The targets after a forecast of exactly one row; NaN: leave the position alone."""
         k = forecast.at(self.rule.policy.horizon_bars)
         mean = forecast.law.mean()[0, :, k]
-        volatility = np.sqrt(forecast.law.variance()[0, :, k] * self.rule.bars_per_year / self.rule.policy.horizon_bars)
+        volatility = np.sqrt(
+            forecast.law.variance()[0, :, k] * self.rule.bars_per_year / self.rule.policy.horizon_bars
+        )
         self._note_silence(int(forecast.closed_at[0]), np.isfinite(mean) & np.isfinite(volatility))
         target = decide(mean, volatility, self.held, self.rule)
         self.held = np.where(np.isnan(target), self.held, target)
@@ -50,7 +52,9 @@ class Steering:
 
     def _note_silence(self, closed_at: int, known: np.ndarray) -> None:
         for asset in np.flatnonzero(~known & ~self._silent):
-            self._journal.append(StoodAside(closed_at, self.symbols[asset], "no forecast: held, nothing added"))
+            self._journal.append(
+                StoodAside(closed_at, self.symbols[asset], "no forecast: held, nothing added")
+            )
         self._silent = ~known
 
 
@@ -68,7 +72,9 @@ def decide(mean: PerCoin, volatility: PerCoin, held: PerCoin, rule: Rule) -> Per
     enter = known & (np.abs(mean) > policy.entry_cost_multiple * rule.costs.round_trip)
     leave = known & ~enter & (mean * held < 0)
     keep = known & ~enter & ~leave & (held != 0)
-    wish = np.where(enter, np.sign(mean) * size, np.where(leave, 0.0, np.where(keep, np.sign(held) * size, held)))
+    wish = np.where(
+        enter, np.sign(mean) * size, np.where(leave, 0.0, np.where(keep, np.sign(held) * size, held))
+    )
     wish = wish * min(1.0, policy.max_gross_exposure / max(float(np.abs(wish).sum()), 1e-12))
     adds = np.abs(wish) > np.abs(held)
     wish = np.where(keep & adds, held, wish)  # a position grows only where an entry pays for it

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float64
 
 from longshort.base.clock import SystemClock, format_instant
 from longshort.base.files import jsonable
@@ -31,6 +32,7 @@ from longshort.study.walk import Walk, walk
 
 MAJORITY = "majority"
 FORECAST_METRICS = ("log_score", "crps", "qlike")
+Values = Float64[np.ndarray, "time asset horizon"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +57,8 @@ def evaluate(
     walked = walk(market, folds, cache=cache, processes=market.study.training.processes, report=report)
     money = earn(market, walked, NAME)
     truth = truth_over(market, folds)
-    comparisons = [*compare_forecasts(market, walked, truth), *compare_money(market, money, NAME)]
+    losses = {name: row_losses(forecast, truth) for name, forecast in walked.forecasts.items()}
+    comparisons = [*compare_forecasts(market, walked, truth, losses), *compare_money(market, money, NAME)]
     verdicts = judge(comparisons, margins=_margins(market, money), asked=_asked(market))
     document = Report(
         title=_title(market, folds, holdout=holdout),
@@ -73,7 +76,7 @@ def evaluate(
         opponents=tuple(dict.fromkeys(c.opponent for c in comparisons)),
         verdicts=verdicts,
         comparisons=tuple(comparisons),
-        scores={name: score_forecast(forecast, truth) for name, forecast in walked.forecasts.items()},
+        scores={name: score_forecast(f, truth, losses[name]) for name, f in walked.forecasts.items()},
         coverage={name: coverage(f, truth) for name, f in walked.forecasts.items() if _has_law(f)},
         pit=pit_histogram(walked.forecasts[NAME], truth),
         curves=curves(money),
@@ -91,11 +94,17 @@ def truth_over(market: Market, folds: Sequence[Fold]) -> Truth:
     return truth_of(market.targets.log_return, usable, folds, horizons)
 
 
-def compare_forecasts(market: Market, walked: Walk, truth: Truth) -> list[Comparison]:
+def compare_forecasts(
+    market: Market, walked: Walk, truth: Truth, losses: dict[str, dict[str, Values]]
+) -> list[Comparison]:
     """The model against every opponent that answers a question, per metric and horizon, on the same rows."""
-    losses = {name: row_losses(f, truth) for name, f in walked.forecasts.items() if _has_law(f)}
-    mine, majority = losses.pop(NAME), majority_losses(truth)
-    pairs = [(metric, name, mine[metric], theirs[metric]) for name, theirs in losses.items() for metric in FORECAST_METRICS]
+    mine, majority = losses[NAME], majority_losses(truth)
+    pairs = [
+        (metric, name, mine[metric], losses[name][metric])
+        for name, forecast in walked.forecasts.items()
+        if name != NAME and _has_law(forecast)
+        for metric in FORECAST_METRICS
+    ]
     pairs += [("accuracy", MAJORITY, mine["miss"], majority["miss"])]
     pairs += [("brier", MAJORITY, mine["brier"], majority["brier"])]
     grid_row = market.bars.grid_row[walked.tested.start : walked.tested.stop]
@@ -162,5 +171,7 @@ def _span(market: Market, fold: Fold) -> FoldSpan:
 def _notes(market: Market, money: Money) -> list[str]:
     notes = [f"Profit is not computed. {money.error}"] if money.error else []
     if market.study.data.source == "embedded":
-        notes.append("The bars are simulated: they show that the program works, not that a market can be forecast.")
+        notes.append(
+            "The bars are simulated: they show that the program works, not that a market can be forecast."
+        )
     return notes

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import longshort
 from longshort.base.clock import parse_instant
 from longshort.base.files import digest
 from longshort.base.settings import Study
-from longshort.data.bars import Bars
 from longshort.data import market as data_market
-from longshort.features.catalog import default_names
+from longshort.data.bars import Bars
+from longshort.features.catalog import FEATURES, default_names
 from longshort.features.panel import FeatureStream, Panel
 from longshort.features.targets import Targets, make_targets
 from longshort.models.scale import HAR_COLUMNS
@@ -79,8 +78,6 @@ class Market:
     @property
     def _least_train_bars(self) -> int:
         """The warm-up of the slowest feature and two chunks: fewer could not be trained on."""
-        from longshort.features.catalog import FEATURES
-
         warm_up = max(FEATURES[name].warmup_rows for name in self.panel.names)
         return warm_up + 2 * self.study.training.chunk_bars
 
@@ -115,7 +112,7 @@ def open_market(study: Study) -> Market:
 @lru_cache(maxsize=1)
 def code_digest() -> str:
     """A hash of the code that shapes a fitted model, so that a changed program never reuses an old result."""
-    root = Path(longshort.__file__).parent
+    root = Path(__file__).parent.parent
     hasher = hashlib.sha256()
     for room in RESULT_ROOMS:
         for path in sorted((root / room).glob("*.py")):

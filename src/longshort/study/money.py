@@ -39,7 +39,9 @@ def earn(market: Market, walk: Walk, model: str) -> Money:
     rule, rows = rule_of(market), walk.tested
     bars = market.bars[rows.start : rows.stop]
     wishes = exposures(walk.forecasts[model], Steering(rule, bars.symbols))
-    every = {model: wishes} | {name: rival_exposure(name, market.bars, market.panel, rows, rule) for name in RIVALS}
+    every = {model: wishes} | {
+        name: rival_exposure(name, market.bars, market.panel, rows, rule) for name in RIVALS
+    }
     try:
         ledgers = {
             name: run_ledger(bars, wish, rule.costs, starting_balance=market.study.trading.starting_balance)
@@ -89,7 +91,11 @@ def profits(market: Market, money: Money) -> tuple[Profit, ...]:
 
 
 def _profit(name: str, ledger: Ledger, bars_per_year: float) -> Profit:
-    found, paid, start = figures(ledger.equity, ledger.starting_balance, bars_per_year), ledger.totals, ledger.starting_balance
+    found, paid, start = (
+        figures(ledger.equity, ledger.starting_balance, bars_per_year),
+        ledger.totals,
+        ledger.starting_balance,
+    )
     turnover = float(np.nansum(ledger.turnover))
     gross = found.net_return + (paid.fees + paid.slippage) / start
     return Profit(

@@ -132,7 +132,9 @@ class Report:
 
     def verdict(self, question: str, horizon_bars: int) -> Verdict | None:
         """The verdict on one question at one horizon, if it was asked."""
-        return next((v for v in self.verdicts if (v.question, v.horizon_bars) == (question, horizon_bars)), None)
+        return next(
+            (v for v in self.verdicts if (v.question, v.horizon_bars) == (question, horizon_bars)), None
+        )
 
     def counted(self, *, trials: int, holdout_openings: int) -> "Report":
         """The same report, knowing how often its data was evaluated and its holdout opened."""
@@ -147,7 +149,9 @@ class Report:
     def summary(self) -> dict[str, Any]:
         """What `longshort evaluate --json` prints: one row per comparison with the corrected word."""
         words = {(v.question, v.horizon_bars): v.word.value for v in self.verdicts}
-        rows = [asdict(c) | {"verdict": words.get((c.question, c.horizon_bars), "")} for c in self.comparisons]
+        rows = [
+            asdict(c) | {"verdict": words.get((c.question, c.horizon_bars), "")} for c in self.comparisons
+        ]
         plain = jsonable(
             {
                 "seconds": round(self.seconds, 1),

@@ -145,9 +145,6 @@ def _settings(study: Study, sections: list[str]) -> str:
 
 def fit_member_job(study: Study, fold: Fold, seed: int) -> Member:
     """Train one seed on one fold."""
-    import torch
-
-    torch.set_num_threads(1)
     return fit_member(past_of(open_market(study), fold), study.model, study.training, seed)
 
 
