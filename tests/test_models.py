@@ -29,7 +29,7 @@ from .markets import poisoned, punched
 HORIZONS = (1, 4, 24)
 BARS = punched(simulate_market(coins=3, bars=2_600, seed=7).bars, np.random.default_rng(2), share=0.01)
 NAMES = default_names(BARS)
-TRAIN, VALIDATION, TEST = range(0, 1_800), range(1_824, 2_100), range(2_124, 2_600)
+TRAIN, VALIDATION, TEST = range(1_800), range(1_824, 2_100), range(2_124, 2_600)
 MODEL = ModelSettings(hidden=8, seeds=(1, 2), restart_rows=64)
 TRAINING = TrainingSettings(steps=20, check_every=10, batch_chunks=8, chunk_bars=96, burn_in_bars=24)
 
