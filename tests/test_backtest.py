@@ -1,5 +1,6 @@
 """The backtest on NautilusTrader: the ledger's account event by event, and a pilot that sees row by row."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -240,3 +241,11 @@ def test_without_nautilus_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) ->
 
 def _column(*values: float) -> np.ndarray:
     return np.array(values, dtype=np.float64)[:, None]
+
+
+def test_importing_the_backtest_loads_neither_nautilus_nor_numba() -> None:
+    look = "import sys, longshort.trading.backtest; print(sorted({'nautilus_trader', 'numba'} & set(sys.modules)))"
+
+    found = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+
+    assert found.stdout == "[]\n"

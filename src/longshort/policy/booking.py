@@ -17,18 +17,20 @@ from typing import TypeVar, cast
 
 import numba
 import numpy as np
+from jaxtyping import Float64
 
-from longshort.policy.contract import NO_BAR, NO_NEXT_BAR, RAW, UNITS, Books, Desk, Terms
+from longshort.policy.contract import NO_BAR, NO_NEXT_BAR, RAW, UNITS, Books, Desk, Table, Terms
 
 DUST = 1e-15  # relative: what float products lose, so that exact decimal ties are seen as ties
 LOT_DUST = 1e-12  # relative: a wish this near to one lot more is that lot (0.3 is not quite 0.3 in floats)
 
+Closes = Float64[np.ndarray, " asset"]
 Function = TypeVar("Function", bound=Callable[..., object])
 
 
 def compiled(function: Function) -> Function:
     """Compile to machine code on first call, cached on disk, without the type checks of the tests."""
-    return cast("Function", numba.njit(cache=True)(inspect.unwrap(function)))
+    return cast("Function", numba.njit(cache=True, error_model="numpy")(inspect.unwrap(function)))
 
 
 @compiled
@@ -140,6 +142,24 @@ def entry_after(held: float, entry: float, order: float, ticks: float, terms: Te
 
 
 @compiled
+def mark_all(closes: Closes, held: Table, terms: Table) -> None:
+    """Value every coin at its last close."""
+    for asset in range(len(held)):
+        held[asset].mark = price_ticks(closes[asset], terms[asset])
+
+
+@compiled
+def unrealized_total(held: Table, terms: Table) -> float:
+    """What all positions have gained at their last closes."""
+    total = 0.0
+    for asset in range(len(held)):
+        coin = held[asset]
+        if coin.lots != 0.0:
+            total += unrealized_units(coin.lots, coin.entry, coin.mark, terms[asset])
+    return total
+
+
+@compiled
 def book_fill(row: int, asset: int, desk: Desk, books: Books) -> None:
     """Fill one coin's order at the open of a row."""
     held, terms, purse, entry = desk.held[asset], desk.terms[asset], desk.purse[0], books.entries[row, asset]
@@ -193,15 +213,13 @@ def book_funding(row: int, desk: Desk, books: Books) -> int:
 @compiled
 def book_state(row: int, desk: Desk, books: Books) -> float:
     """Write down the state at a close and return the equity."""
-    cash, unrealized = desk.purse[0].cash, 0.0
+    cash = desk.purse[0].cash
+    equity = cash + unrealized_total(desk.held, desk.terms)
     for asset in range(len(desk.held)):
-        held = desk.held[asset]
-        books.entries[row, asset].lots = held.lots
-        if held.lots != 0.0:
-            unrealized += unrealized_units(held.lots, held.entry, held.mark, desk.terms[asset])
+        books.entries[row, asset].lots = desk.held[asset].lots
     balance = books.balances[row]
-    balance.cash, balance.equity = cash, cash + unrealized
-    return cash + unrealized
+    balance.cash, balance.equity = cash, equity
+    return equity
 
 
 @compiled

@@ -254,7 +254,7 @@ def _lapse_frame(lapsed: Int64[np.ndarray, "time asset"], bars: Bars) -> pl.Data
 
 
 def _names(names: Sequence[str], which: Int64[np.ndarray, " row"]) -> pl.Series:
-    return pl.Series(values=[names[i] for i in which.tolist()], dtype=pl.String)
+    return pl.Series(values=names, dtype=pl.String).gather(which)
 
 
 def _as_instant(column: str) -> pl.Expr:

@@ -19,7 +19,7 @@ from nautilus_trader.trading.strategy import Strategy
 from longshort.base.journal import Journal, StoodAside
 from longshort.data.bars import Bars
 from longshort.policy import booking
-from longshort.policy.contract import NO_BAR, NO_NEXT_BAR, Books
+from longshort.policy.contract import HOLDING, NO_BAR, NO_NEXT_BAR, TERMS, Books
 from longshort.policy.decider import Decider
 from longshort.policy.ledger import LAPSES, infinite_wish
 from longshort.trading.venue import CLOSED, MONEY_RAW, Closed, Coin, held_lots
@@ -36,8 +36,9 @@ class PilotStrategy(Strategy):
         self._coins = {coin.perpetual.id: coin for coin in coins}
         self._books = books
         self._journal = journal
-        self._closes = np.zeros(len(coins))
-        self._positions: dict[InstrumentId, Any] = {}
+        self._terms = np.array([coin.terms for coin in coins], TERMS).view(np.recarray)
+        self._held = np.zeros(len(coins), HOLDING)
+        self._closes = np.full(len(coins), np.nan)
         self._wishes: dict[InstrumentId, float] = {}
         self._settle = next(iter(self._coins.values())).perpetual.settlement_currency
         self._rows = self._closed_at = 0
@@ -79,7 +80,9 @@ class PilotStrategy(Strategy):
         lots = coin.lots(event.last_qty) * (1.0 if event.order_side == OrderSide.BUY else -1.0)
         slippage = booking.slippage_units(lots, ticks, coin.ticks(opened.bid_price), coin.terms)
         before, self._cash = self._cash, self._cash_now()
-        position = self._positions[event.instrument_id] = self.cache.position(event.position_id)
+        position = self.cache.position(event.position_id)
+        self._held["lots"][coin.asset] = held = held_lots(position, coin)
+        self._held["entry"][coin.asset] = position.avg_px_open
         fee = float(event.commission.raw // MONEY_RAW)
         fill = {
             "row": self._rows,
@@ -89,7 +92,7 @@ class PilotStrategy(Strategy):
             "fee": fee,
             "slippage": slippage,
             "realized": self._cash - before + fee,
-            "position": held_lots(position, coin),
+            "position": held,
             "cash": self._cash,
         }
         self._books.fills[self.fills] = tuple(fill[name] for name in self._books.fills.dtype.names or ())
@@ -98,21 +101,13 @@ class PilotStrategy(Strategy):
         entry["fees"], entry["slippage"] = fee, slippage
 
     def _write_down(self, row: int, bars: Bars) -> float:
-        self._cash, unrealized = self._cash_now(), 0.0
+        self._cash = self._cash_now()
         self._closes = np.where(bars.present[0], bars.close[0], self._closes)
-        for instrument_id, position in self._positions.items():
-            if position.is_open:
-                coin = self._coins[instrument_id]
-                lots = held_lots(position, coin)
-                self._books.entries["lots"][row, coin.asset] = lots
-                unrealized += booking.unrealized_units(
-                    lots, position.avg_px_open, self._mark(coin), coin.terms
-                )
-        self._books.balances[row] = self._cash, self._cash + unrealized
-        return self._cash + unrealized
-
-    def _mark(self, coin: Coin) -> float:
-        return booking.price_ticks(float(self._closes[coin.asset]), coin.terms)
+        booking.mark_all(self._closes, self._held, self._terms)
+        equity = self._cash + booking.unrealized_total(self._held, self._terms)
+        self._books.entries["lots"][row] = self._held["lots"]
+        self._books.balances[row] = self._cash, equity
+        return equity
 
     def _wish(self, target: float, equity: float, coin: Coin, bars: Bars) -> None:
         if np.isnan(target):
@@ -122,8 +117,8 @@ class PilotStrategy(Strategy):
         if not bars.present[0, coin.asset]:
             self._lapse(coin, NO_BAR)
             return
-        held = float(self._books.entries["lots"][self._rows - 1, coin.asset])
-        order = booking.order_lots(target, equity, self._mark(coin), held, coin.terms)
+        held = self._held[coin.asset]
+        order = booking.order_lots(target, equity, float(held["mark"]), float(held["lots"]), coin.terms)
         if order:
             self._wishes[coin.perpetual.id] = order
 

@@ -193,8 +193,11 @@ class Funding(SimulationModule):
 
     def on_closed(self, closed: Closed) -> None:
         """Pay or receive; raise `NotComputable` where the rate of a held coin is unknown."""
+        market, row = closed.market, closed.row
+        if np.isnan(market.funding_rate[row]).all() and market.funding_covered[row].all():
+            return
         paid = sum(
-            self._settle(closed.row, closed.market, self._coins[position.instrument_id], position)
+            self._settle(row, market, self._coins[position.instrument_id], position)
             for position in self.cache.positions_open()
         )
         if paid:
