@@ -14,15 +14,17 @@ STUDY = """\
 [data]
 source = "embedded"
 embedded_coins = 4
-embedded_bars = 7000
+embedded_bars = 6000
 
 [model]
 hidden = 32
 seeds = [1, 2]
 
 [training]
-steps = 100
-check_every = 10
+steps = 60
+chunk_bars = 128
+burn_in_bars = 32
+batch_chunks = 24
 
 [validation]
 folds = 3

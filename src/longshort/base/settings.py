@@ -81,10 +81,10 @@ class TrainingSettings(Section):
     chunk_bars: int = Field(default=192, ge=16)
     burn_in_bars: int = Field(default=48, ge=0)
     batch_chunks: int = Field(default=48, ge=1)
-    steps: int = Field(default=300, ge=10)
-    learning_rate: float = Field(default=1e-3, gt=0.0)
+    steps: int = Field(default=150, ge=10)
+    learning_rate: float = Field(default=2e-3, gt=0.0)
     weight_decay: float = Field(default=0.05, ge=0.0)
-    check_every: int = Field(default=20, ge=1)
+    check_every: int = Field(default=10, ge=1)
     patience: int = Field(default=6, ge=1)
     processes: int = Field(default=0, ge=0)
 

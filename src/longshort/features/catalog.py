@@ -86,6 +86,16 @@ def _funding(look: Look) -> Grid:
     return np.where(look.bars.funding_covered, settled, np.nan)
 
 
+def _opening(period: int, unit: int, offset: int = 0) -> Callable[[Look], Grid]:
+    """Where in a period the *coming* bar falls: it opens at this close."""
+
+    def compute(look: Look) -> Grid:
+        position = (look.bars.closed_at // unit + offset) % period
+        return np.repeat(position[:, None].astype(np.float64), len(look.bars.symbols), axis=1)
+
+    return compute
+
+
 BASE: MappingProxyType[str, Callable[[Look], Grid]] = MappingProxyType(
     {
         "log_return": _log_return,
@@ -101,6 +111,8 @@ BASE: MappingProxyType[str, Callable[[Look], Grid]] = MappingProxyType(
         "body": _body,
         "shadow": _shadow,
         "funding": _funding,
+        "hour": _opening(24, HOUR),
+        "weekday": _opening(7, DAY, offset=3),  # 1970-01-01 was a Thursday
     }
 )
 
@@ -159,15 +171,13 @@ def _leader(name: str) -> Callable[[Look], Grid]:
     return compute
 
 
-def _calendar(period: int, unit: int, position: int, offset: int = 0) -> Feature:
-    """One where the *coming* bar (it opens at this close) falls on a position of the day or week."""
-
-    def compute(look: Look) -> Grid:
-        opens = look.bars.closed_at
-        here = (opens // unit + offset) % period == position
-        return np.repeat(here[:, None].astype(np.float64), len(look.bars.symbols), axis=1)
-
-    return Feature(compute=compute, family="calendar", warmup_rows=1)
+def _calendar(column: str, position: int) -> Feature:
+    """One where the coming bar falls on a position of the day or week, else zero."""
+    return Feature(
+        compute=lambda look: np.equal(look[column], position).astype(np.float64),
+        family="calendar",
+        warmup_rows=1,
+    )
 
 
 FEATURES: MappingProxyType[str, Feature] = MappingProxyType(
@@ -201,10 +211,8 @@ FEATURES: MappingProxyType[str, Feature] = MappingProxyType(
             warmup_rows=72,
             funded=True,
         ),
-        **{f"hour_{hour:02d}": _calendar(24, HOUR, hour) for hour in range(24)},
-        **{
-            f"weekday_{day}": _calendar(7, DAY, day, offset=3) for day in range(7)
-        },  # 1970-01-01 was a Thursday
+        **{f"hour_{hour:02d}": _calendar("hour", hour) for hour in range(24)},
+        **{f"weekday_{day}": _calendar("weekday", day) for day in range(7)},
         "log_volatility": Feature(compute=lambda look: look["log_volatility"], family="level", default=False),
         "log_expanding_volatility": Feature(
             compute=lambda look: look["log_expanding_volatility"],

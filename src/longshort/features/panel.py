@@ -42,9 +42,10 @@ class Panel:
         arrays = {name: getattr(self, name)[rows] for name in _BY_TIME}
         return replace(self, **arrays)
 
-    def join(self, later: "Panel") -> "Panel":
-        """The panel continued by the rows that follow it."""
-        arrays = {name: np.concatenate([getattr(self, name), getattr(later, name)]) for name in _BY_TIME}
+    def join(self, *later: "Panel") -> "Panel":
+        """One panel of these rows and those that follow them."""
+        parts = (self, *later)
+        arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _BY_TIME}
         return replace(self, **arrays)
 
     def column(self, name: str) -> Float32[np.ndarray, "time asset"]:

@@ -192,4 +192,5 @@ def _member(plain: dict[str, Any], weights: dict[str, np.ndarray], horizons: int
             best_step=tuple(curve["best_step"]),
             seconds=curve["seconds"],
         ),
+        validation_mean=np.zeros((0, 0, horizons), dtype=np.float32),  # only a fit needs it
     )

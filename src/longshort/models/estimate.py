@@ -28,7 +28,7 @@ class Estimate:
 def estimate(past: Past, study: Study, *, fits: int, processes: int) -> Estimate:
     """Time a few steps and one validation, and scale them up to all fits."""
     torch.set_num_threads(1)
-    trainer = Trainer(past, study.model, study.training, seed=0)
+    trainer = Trainer(past, study.model, study.training, 0, past.train)
     trainer.step(1)
     began = time.perf_counter()
     for number in range(TRIAL_STEPS):
@@ -37,7 +37,7 @@ def estimate(past: Past, study: Study, *, fits: int, processes: int) -> Estimate
     began = time.perf_counter()
     trainer.validate()
     checks = study.training.steps / study.training.check_every
-    per_fit = per_step * study.training.steps + (time.perf_counter() - began) * checks
+    per_fit = 2 * per_step * study.training.steps + (time.perf_counter() - began) * checks
     together = max(1, min(processes, fits))
     rounds = -(-fits // together)
     unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes on macOS and in KiB on Linux

@@ -1,6 +1,6 @@
 """The LSTM as a forecaster: several seeds, averaged in their parameters, each horizon from its own best weights."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -58,19 +58,19 @@ class FittedLSTM:
     ) -> "FittedLSTM":
         """Average members, and learn on the validation rows how much of their mean to believe."""
         horizons = past.targets.horizons
-        raw = cls(
+        came = past.scaled_targets()[past.validation.start : past.validation.stop]
+        mean = _average(np.stack([member.validation_mean for member in members])).astype(np.float64)
+        usable = past.panel.usable[past.validation.start : past.validation.stop, :, None]
+        mean = np.where(usable, mean, np.nan)
+        weights = [mean_weight(mean[:, :, k], came[:, :, k], horizon) for k, horizon in enumerate(horizons)]
+        return cls(
             horizons=horizons,
             model=model,
             scaler=Scaler.fit(past.panel, past.train, past.names),
             members=members,
             anchor=anchor,
-            mean_weights=(1.0,) * len(horizons),
+            mean_weights=tuple(weights),
         )
-        rows = slice(past.validation.start, past.validation.stop)
-        mean = raw.predict(past.panel, past.validation).law.loc / volatility_over(past.panel[rows], horizons)
-        came = past.scaled_targets()[rows]
-        weights = [mean_weight(mean[:, :, k], came[:, :, k], horizon) for k, horizon in enumerate(horizons)]
-        return replace(raw, mean_weights=tuple(weights))
 
     def predict(self, panel: Panel, rows: range) -> Forecast:
         """The forecasts of some rows; up to twice `restart_rows` rows before them are context."""

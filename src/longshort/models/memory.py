@@ -63,7 +63,7 @@ class TwoStates:
         ]
         pieces: list[Tensor] = []
         for begin, end in pairwise(cuts if len(inputs) else [0]):
-            if self._state is not None:
+            if self._state is not None and (boundary[begin] or rows.restart[begin].any()):
                 self._state = self._renewed(self._state, rows.restart[begin], shift=bool(boundary[begin]))
             hidden, self._state = self._network.lstm(inputs[begin:end], self._state)
             pieces.append(self._network.read(hidden[:, :assets], inputs[begin:end, :assets]))

@@ -1,9 +1,13 @@
-"""Fitting one network: every step of contiguous chunks is supervised, and each horizon keeps its own best moment."""
+"""Fitting one network: every step of contiguous chunks is supervised, and each horizon has its own best moment.
+
+The validation rows say when to stop; then the network is fitted again from the start, on those rows too, and stopped
+there. What a member says about its mean is kept from the first fit, which had not seen them.
+"""
 
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,11 +40,15 @@ class Curve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """One trained network per horizon, from one seed."""
+    """One trained network per horizon, from one seed.
+
+    `validation_mean` is what it forecast for the validation rows, in volatility units, before it had seen them.
+    """
 
     seed: int
     weights: tuple[dict[str, Float32[np.ndarray, "..."]], ...]
     curve: Curve
+    validation_mean: Float32[np.ndarray, "time asset horizon"]
 
 
 class Diverged(LongshortError):
@@ -50,7 +58,9 @@ class Diverged(LongshortError):
 class Trainer:
     """One fit in progress: data on its device, network, optimiser, the best weights so far."""
 
-    def __init__(self, past: Past, model: ModelSettings, training: TrainingSettings, seed: int) -> None:
+    def __init__(
+        self, past: Past, model: ModelSettings, training: TrainingSettings, seed: int, learn: range
+    ) -> None:
         scaler = Scaler.fit(past.panel, past.train, past.names)
         self.model = model
         self.training = training
@@ -60,7 +70,7 @@ class Trainer:
         )
         self._inputs = torch.from_numpy(self._rows.inputs)
         self._target = torch.from_numpy(past.scaled_targets().astype(np.float32))
-        self._starts = chunk_starts(past, training)
+        self._starts = chunk_starts(past, training, learn)
         self._validation = past.validation
         usable = torch.from_numpy(past.panel.usable)[:, :, None]
         self._scored = usable & torch.isfinite(self._target)
@@ -102,6 +112,18 @@ class Trainer:
             density = torch.where(scored, -negative_log_density(raw, torch.where(scored, target, 0.0)), 0.0)
             return (density.sum(dim=(0, 1)) / scored.sum(dim=(0, 1)).clamp(min=1)).numpy()
 
+    def validation_mean(self, weights: Sequence[Weights]) -> Float32[np.ndarray, "time asset horizon"]:
+        """The mean forecast for the validation rows, each horizon by its own weights."""
+        means: list[Float32[np.ndarray, "time asset"]] = []
+        for k, state in enumerate(weights):
+            self.network.load_state_dict(state)
+            means.append(run(self.network, self._rows, self._validation, self.model.restart_rows)[:, :, k, 0])
+        return np.stack(means, axis=2)
+
+    def weights(self) -> Weights:
+        """A copy of the weights as they are."""
+        return copy.deepcopy(self.network.state_dict())
+
     def _batch(self) -> tuple[Tensor, Tensor, Tensor]:
         chosen = self._starts[self._rng.integers(len(self._starts), size=self.training.batch_chunks)]
         time_index = torch.from_numpy(chosen[:, 0])[None, :] + torch.arange(self.training.chunk_bars)[:, None]
@@ -120,41 +142,64 @@ def fit_member(
     seed: int,
     progress: Progress = lambda done, of: None,
 ) -> Member:
-    """Train one seed until no horizon has improved for `patience` checks; keep each horizon's best weights."""
+    """Find each horizon's best moment on the validation rows, then fit again with them and stop there."""
     torch.set_num_threads(1)  # sums in another order give other bits
     began = time.perf_counter()
-    trainer = Trainer(past, model, training, seed)
-    horizons = trainer.network.config.horizons
-    best = np.full(horizons, -np.inf)
-    weights: list[Weights] = [copy.deepcopy(trainer.network.state_dict()) for _ in range(horizons)]
-    best_step = [0] * horizons
-    steps: list[int] = []
-    history: list[tuple[float, ...]] = []
+    trainer = Trainer(past, model, training, seed, past.train)
+    search = _Search(trainer)
     for number in range(1, training.steps + 1):
-        loss = trainer.step(number)
-        if not math.isfinite(loss):
-            raise Diverged(
-                f"the loss of seed {seed} is not finite after {number} steps.",
-                remedy="Lower training.learning_rate.",
-            )
+        _step(trainer, number, seed)
         if number % training.check_every == 0 or number == training.steps:
-            score = trainer.validate()
-            steps.append(number)
-            history.append(tuple(float(v) for v in score))
-            for k in np.flatnonzero(score > best):
-                best[k], best_step[k] = score[k], number
-                weights[k] = copy.deepcopy(trainer.network.state_dict())
-            progress(number, training.steps)
-            if number - max(best_step) >= training.patience * training.check_every:
+            search.check(number)
+            progress(number, 2 * training.steps)
+            if number - max(search.best_step) >= training.patience * training.check_every:
                 break
+    mean = trainer.validation_mean(search.weights)
+    again = Trainer(past, model, training, seed, range(past.train.start, past.validation.stop))
+    kept: dict[int, Weights] = {}
+    for number in range(1, max(search.best_step) + 1):
+        _step(again, number, seed)
+        if number in search.best_step:
+            kept[number] = again.weights()
+            progress(training.steps + number, 2 * training.steps)
     curve = Curve(
-        steps=tuple(steps),
-        log_density=tuple(history),
-        best_step=tuple(best_step),
+        steps=tuple(search.steps),
+        log_density=tuple(search.history),
+        best_step=tuple(search.best_step),
         seconds=time.perf_counter() - began,
     )
-    plain = tuple({name: tensor.numpy().copy() for name, tensor in state.items()} for state in weights)
-    return Member(seed=seed, weights=plain, curve=curve)
+    plain = tuple({name: t.numpy().copy() for name, t in kept[step].items()} for step in search.best_step)
+    return Member(seed=seed, weights=plain, curve=curve, validation_mean=mean)
+
+
+class _Search:
+    """The best score on the validation rows so far, per horizon, and the weights that had it."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        horizons = trainer.network.config.horizons
+        self._trainer = trainer
+        self._best = np.full(horizons, -np.inf)
+        self.weights: list[Weights] = [trainer.weights()] * horizons
+        self.best_step = [1] * horizons
+        self.steps: list[int] = []
+        self.history: list[tuple[float, ...]] = []
+
+    def check(self, number: int) -> None:
+        """Score the validation rows and keep what is best."""
+        score = self._trainer.validate()
+        self.steps.append(number)
+        self.history.append(tuple(float(v) for v in score))
+        for k in np.flatnonzero(score > self._best):
+            self._best[k], self.best_step[k] = score[k], number
+            self.weights[k] = self._trainer.weights()
+
+
+def _step(trainer: Trainer, number: int, seed: int) -> None:
+    if not math.isfinite(trainer.step(number)):
+        raise Diverged(
+            f"the loss of seed {seed} is not finite after {number} steps.",
+            remedy="Lower training.learning_rate.",
+        )
 
 
 def schedule(done: float) -> float:
@@ -168,17 +213,17 @@ def schedule(done: float) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * (done - WARM_UP_SHARE) / (1.0 - WARM_UP_SHARE)))
 
 
-def chunk_starts(past: Past, training: TrainingSettings) -> Int64[np.ndarray, "chunk 2"]:
-    """Every (row, coin) at which a chunk of training rows can start: no long gap inside, most rows usable."""
-    last = past.train.stop - training.chunk_bars
-    if last < past.train.start:
+def chunk_starts(past: Past, training: TrainingSettings, learn: range) -> Int64[np.ndarray, "chunk 2"]:
+    """Every (row, coin) at which a chunk of rows to learn can start: no long gap inside, most rows usable."""
+    last = learn.stop - training.chunk_bars
+    if last < learn.start:
         raise DataError(
-            f"{len(past.train)} training bars are fewer than one chunk of {training.chunk_bars}.",
+            f"{len(learn)} training bars are fewer than one chunk of {training.chunk_bars}.",
             remedy="Lower training.chunk_bars or use a longer history.",
         )
     usable = np.cumsum(np.pad(past.panel.usable, ((1, 0), (0, 0))), axis=0)
     breaks = np.cumsum(np.pad(past.panel.restart, ((1, 0), (0, 0))), axis=0)
-    start = np.arange(past.train.start, last + 1)
+    start = np.arange(learn.start, last + 1)
     enough = usable[start + training.chunk_bars] - usable[start] >= 0.8 * training.chunk_bars
     unbroken = breaks[start + training.chunk_bars] - breaks[start + 1] == 0
     row, asset = np.nonzero(enough & unbroken)

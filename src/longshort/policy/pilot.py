@@ -43,7 +43,8 @@ class Pilot:
         self._tenures = sorted(tenures, key=lambda tenure: tenure.from_closed_at)
         self._features = features
         self._context_rows = context_rows
-        self._tail = features.extend(history)[max(0, len(history) - context_rows) :]
+        self._tail = _last(features.extend(history), context_rows)
+        self._since: list[Panel] = []
         self._in_charge = -1
         self._stream: ForecastStream | None = None
 
@@ -53,7 +54,9 @@ class Pilot:
             raise DataError(f"a pilot takes one row of bars at a time, was {len(bars)}.")
         row = self._features.extend(bars)
         stream = self._stream_for(int(bars.closed_at[0]))
-        self._tail = _last(self._tail.join(row), self._context_rows)
+        self._since.append(row)
+        if len(self._since) >= self._context_rows:
+            self._gather()
         if stream is None:
             return np.full(len(bars.symbols), np.nan)
         self.forecast = stream.step(row)
@@ -62,9 +65,15 @@ class Pilot:
     def _stream_for(self, closed_at: int) -> ForecastStream | None:
         due = sum(tenure.from_closed_at <= closed_at for tenure in self._tenures) - 1
         if due != self._in_charge:
+            self._gather()
             self._in_charge = due
             self._stream = self._tenures[due].fitted.start(self._tail)
         return self._stream
+
+    def _gather(self) -> None:
+        """Keep only the rows that a model taking over would need."""
+        self._tail = _last(self._tail.join(*self._since), self._context_rows)
+        self._since = []
 
 
 def _last(panel: Panel, rows: int) -> Panel:
