@@ -14,14 +14,14 @@ STUDY = """\
 [data]
 source = "embedded"
 embedded_coins = 4
-embedded_bars = 6000
+embedded_bars = 5000
 
 [model]
 hidden = 32
 seeds = [1, 2]
 
 [training]
-steps = 60
+steps = 50
 chunk_bars = 128
 burn_in_bars = 32
 batch_chunks = 24

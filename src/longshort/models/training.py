@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, Int64, Shaped
 from torch import Tensor
 
 from longshort.base.errors import DataError, LongshortError
@@ -68,12 +68,11 @@ class Trainer:
         self._rows = Rows(
             inputs=scaler.inputs(past.panel), grid_row=past.panel.grid_row, restart=past.panel.restart
         )
-        self._inputs = torch.from_numpy(self._rows.inputs)
-        self._target = torch.from_numpy(past.scaled_targets().astype(np.float32))
+        self._inputs = _by_asset(self._rows.inputs)
+        self._target = _by_asset(past.scaled_targets().astype(np.float32))
         self._starts = chunk_starts(past, training, learn)
         self._validation = past.validation
-        usable = torch.from_numpy(past.panel.usable)[:, :, None]
-        self._scored = usable & torch.isfinite(self._target)
+        self._scored = _by_asset(past.panel.usable[:, :, None]) & torch.isfinite(self._target)
         torch.manual_seed(seed)
         config = NetworkConfig(
             inputs=self._inputs.shape[2],
@@ -107,7 +106,7 @@ class Trainer:
         """Mean log density of the validation rows, per horizon, in nats per volatility unit."""
         raw = torch.from_numpy(run(self.network, self._rows, self._validation, self.model.restart_rows))
         part = slice(self._validation.start, self._validation.stop)
-        target, scored = self._target[part], self._scored[part]
+        target, scored = (values[:, part].transpose(0, 1) for values in (self._target, self._scored))
         with torch.inference_mode():
             density = torch.where(scored, -negative_log_density(raw, torch.where(scored, target, 0.0)), 0.0)
             return (density.sum(dim=(0, 1)) / scored.sum(dim=(0, 1)).clamp(min=1)).numpy()
@@ -125,14 +124,17 @@ class Trainer:
         return copy.deepcopy(self.network.state_dict())
 
     def _batch(self) -> tuple[Tensor, Tensor, Tensor]:
-        chosen = self._starts[self._rng.integers(len(self._starts), size=self.training.batch_chunks)]
-        time_index = torch.from_numpy(chosen[:, 0])[None, :] + torch.arange(self.training.chunk_bars)[:, None]
-        asset = torch.from_numpy(chosen[:, 1])[None, :]
+        chosen = self._starts[self._rng.integers(len(self._starts), size=self.training.batch_chunks)].tolist()
         return (
-            self._inputs[time_index, asset],
-            self._target[time_index, asset],
-            self._scored[time_index, asset],
+            self._chunks(self._inputs, chosen),
+            self._chunks(self._target, chosen),
+            self._chunks(self._scored, chosen),
         )
+
+    def _chunks(self, by_asset: Tensor, chosen: list[list[int]]) -> Tensor:
+        """Stretches of consecutive rows side by side, (time, chunk, ...): one block of memory is read for each."""
+        length = self.training.chunk_bars
+        return torch.stack([by_asset[asset, row : row + length] for row, asset in chosen], dim=1)
 
 
 def fit_member(
@@ -170,6 +172,10 @@ def fit_member(
     )
     plain = tuple({name: t.numpy().copy() for name, t in kept[step].items()} for step in search.best_step)
     return Member(seed=seed, weights=plain, curve=curve, validation_mean=mean)
+
+
+def _by_asset(values: Shaped[np.ndarray, "time asset channel"]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values.swapaxes(0, 1)))
 
 
 class _Search:
