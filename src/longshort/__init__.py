@@ -17,9 +17,12 @@ For notebooks:
 >>> study = ls.Study.parse({"data": {"source": "embedded", "embedded_coins": 2, "embedded_bars": 2_000}})
 >>> bars = ls.load_bars(study)
 >>> bars.symbols, len(bars)
-(('SIMA', 'SIMB'), 2000)
->>> sorted(ls.__all__)[:4]
-['Bars', 'Bundle', 'Exposure', 'Forecast']
+(('SIM01USDT', 'SIM02USDT'), 2000)
+>>> bars.to_polars().columns[:3]
+['closed_at', 'symbol', 'open']
+
+`train(study)` gives a `Bundle`, `forecast(study)` a `Forecast`, `evaluate(study)` a `Report`, `backtest(study)` a
+`Ledger`. Each has `to_polars()` where it is a table, and shows itself in a notebook.
 """
 
 from importlib import import_module

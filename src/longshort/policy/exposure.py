@@ -1,6 +1,7 @@
 """What the policy wishes to hold: signed notional as a fraction of equity, per coin and close."""
 
 from dataclasses import dataclass
+from html import escape
 
 import numpy as np
 import polars as pl
@@ -30,3 +31,10 @@ class Exposure:
         return frame.with_columns(
             pl.from_epoch("closed_at", "ns").dt.cast_time_unit("ms").dt.replace_time_zone("UTC")
         )
+
+    def _repr_html_(self) -> str:
+        wishes = np.isfinite(self.target).sum(axis=0)
+        body = "".join(
+            f"<tr><td>{escape(s)}</td><td>{n:,}</td></tr>" for s, n in zip(self.symbols, wishes, strict=True)
+        )
+        return f"<table><caption>{len(self):,} closes</caption><tr><th>coin</th><th>wishes</th></tr>{body}</table>"

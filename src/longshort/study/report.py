@@ -2,9 +2,11 @@
 
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
+from html import escape
 from typing import Any
 
 import numpy as np
+import polars as pl
 from jaxtyping import Float64, Int64
 
 from longshort.base.files import jsonable
@@ -140,6 +142,27 @@ class Report:
         """The same report, knowing how often its data was evaluated and its holdout opened."""
         return replace(self, trials=trials, holdout_openings=holdout_openings)
 
+    def to_polars(self) -> pl.DataFrame:
+        """One row per comparison, with the corrected word of its question and horizon."""
+        return pl.DataFrame(self._rows(), infer_schema_length=None)
+
+    def _rows(self) -> list[dict[str, Any]]:
+        words = {(v.question, v.horizon_bars): v.word.value for v in self.verdicts}
+        return [
+            asdict(c) | {"verdict": words.get((c.question, c.horizon_bars), "")} for c in self.comparisons
+        ]
+
+    def _repr_html_(self) -> str:
+        body = "".join(
+            f"<tr><td>{v.question}</td><td>{v.horizon_bars}</td><td><b>{v.word.value}</b></td>"
+            f"<td>{v.p_value:.4f}</td><td>{escape(v.hardest.opponent) if v.hardest else ''}</td></tr>"
+            for v in self.verdicts
+        )
+        head = (
+            "<tr><th>question</th><th>bars ahead</th><th>verdict</th><th>p</th><th>hardest opponent</th></tr>"
+        )
+        return f"<table><caption>{escape(self.title)}</caption>{head}{body}</table>"
+
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values that JSON can hold."""
         plain = jsonable(asdict(self))
@@ -148,16 +171,12 @@ class Report:
 
     def summary(self) -> dict[str, Any]:
         """What `longshort evaluate --json` prints: one row per comparison with the corrected word."""
-        words = {(v.question, v.horizon_bars): v.word.value for v in self.verdicts}
-        rows = [
-            asdict(c) | {"verdict": words.get((c.question, c.horizon_bars), "")} for c in self.comparisons
-        ]
         plain = jsonable(
             {
                 "seconds": round(self.seconds, 1),
                 "folds": len(self.folds),
                 "seeds": len(self.seeds),
-                "rows": rows,
+                "rows": self._rows(),
                 "coverage_by_horizon": self.coverage.get(self.model, {}),
             }
         )
