@@ -256,6 +256,19 @@ def test_a_scale_model_finds_the_law_that_made_the_data() -> None:
     assert 4.6 < df < 5.4
 
 
+@pytest.mark.parametrize("name", ["LSTM", *[rival.name for rival in scale_models(HORIZONS)]])
+def test_no_forecaster_knows_more_than_the_law_that_made_the_market(fitted, name: str) -> None:
+    simulation = simulate_market(coins=3, bars=2_600, seed=7)
+    came = TARGETS.log_return[TEST.start : TEST.stop]
+
+    mine = fitted[name].predict(PANEL, TEST).law.log_density(came)[:, :, 0]
+    truth = simulation.truth.log_density(np.nan_to_num(TARGETS.log_return[:, :, 0]))[TEST.start : TEST.stop]
+
+    scored = np.isfinite(mine)
+    assert scored.sum() > 1_000
+    assert mine[scored].mean() < truth[scored].mean()
+
+
 def test_the_seasonal_naive_repeats_the_same_hours_of_the_day_before() -> None:
     bars = simulate_market(coins=2, bars=2_000, seed=1).bars
     panel = panel_of(bars)

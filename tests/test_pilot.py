@@ -9,6 +9,7 @@ from longshort.base.errors import DataError
 from longshort.base.instrument import Costs
 from longshort.base.journal import MemoryJournal, StoodAside
 from longshort.base.settings import PolicySettings, Study
+from longshort.base.stage import Stage, differing_rows
 from longshort.data.simulator import simulate_market
 from longshort.models.forecast import Forecast, StudentT
 from longshort.models.lstm import NAME
@@ -17,7 +18,8 @@ from longshort.policy.steering import Rule, Steering, decide, exposures
 from longshort.study.evaluate import evaluate
 from longshort.study.market import Market
 from longshort.study.money import rule_of
-from longshort.study.walk import Walk, join, walk
+from longshort.study.stages import stages_of
+from longshort.study.walk import Walk, walk
 
 from .markets import poisoned, punched
 
@@ -83,22 +85,42 @@ def test_a_pilot_that_starts_late_has_the_same_forecasts(market: Market, walked:
         np.testing.assert_array_equal(pilot.forecast.law.scale[0], walked.forecasts[NAME].law.scale[k])
 
 
+@pytest.mark.parametrize("stage", ["features", "forecasts", "exposures", "rivals"])
 @pytest.mark.parametrize("row", [2_105, 2_500, 2_999])
-def test_earlier_exposures_do_not_change_when_the_future_is_cut_off_or_noise(
-    market: Market, walked: Walk, row: int
+def test_no_stage_changes_what_it_said_when_the_future_is_cut_off_or_noise(
+    market: Market, walked: Walk, stage: str, row: int
 ) -> None:
-    whole = batch_targets(market, walked.forecasts[NAME])
-    cut = Market.of(STUDY, BARS[:row])
-    noise = Market.of(STUDY, poisoned(BARS, row, np.random.default_rng(0)))
+    audited = next(s for s in stages_of(market, walked, NAME) if s.name == stage)
+    whole = audited.rows(BARS)
 
-    for other in (cut, noise):
-        parts = [
-            models[NAME].predict(other.panel, range(fold.test.start, min(fold.test.stop, row)))
-            for fold, models in zip(walked.folds, walked.fitted, strict=True)
-            if fold.test.start < row
-        ]
-        targets = batch_targets(other, join(parts))
-        np.testing.assert_array_equal(targets, whole[: row - walked.tested.start])
+    cut = audited.rows(BARS[:row])
+    noise = audited.rows(poisoned(BARS, row, np.random.default_rng(0)))
+
+    assert differing_rows(whole, cut, row) == row
+    assert differing_rows(whole, noise, row) == row
+
+
+def test_a_stage_that_leaks_one_bar_is_found_at_the_very_bar() -> None:
+    leaky = Stage(name="leaky", rows=lambda bars: {"next": np.append(bars.close[1:, 0], np.nan)})
+
+    assert differing_rows(leaky.rows(BARS), leaky.rows(BARS[:500]), 500) == 499
+
+
+def test_without_a_funding_record_profit_is_not_computed(walked: Walk) -> None:
+    bare = replace(
+        BARS,
+        funding_covered=np.zeros_like(BARS.funding_covered),
+        funding_rate=np.full_like(BARS.close, np.nan),
+    )
+    market = Market.of(STUDY, bare)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("longshort.study.walk.open_market", lambda study: market)
+        report = evaluate(market).report
+
+    assert report.profits == report.curves == ()
+    assert report.verdict("profit", 4).word == "NO EDGE"
+    assert "Profit is not computed." in report.notes[0]
+    assert "funding" in report.notes[0]
 
 
 def test_a_decision_after_a_shift_of_one_bar_is_caught(market: Market, walked: Walk) -> None:

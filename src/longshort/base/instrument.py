@@ -47,7 +47,7 @@ class Costs:
     def fill(self) -> float:
         """The cost of one fill as a fraction of notional.
 
-        >>> Costs(taker_bps=5.0, slippage_bps=1.0).fill
+        >>> round(Costs(taker_bps=5.0, slippage_bps=1.0).fill, 6)
         0.0006
         """
         return (self.taker_bps + self.slippage_bps) * BPS

@@ -125,8 +125,9 @@ class CostSettings(Section):
 
 
 class TradingSettings(Section):
-    """The account, in settlement units."""
+    """The account, in settlement units, and the bars that orders are filled on (empty: those that decide)."""
 
+    execution_interval: str = ""
     starting_balance: float = Field(default=100_000.0, gt=0.0)
 
 
@@ -195,6 +196,13 @@ class Study(Section):
         for text in (self.data.since, self.data.until, self.validation.holdout_from):
             if text:
                 parse_instant(text)
+        if self.trading.execution_interval not in ("", self.data.interval):
+            raise StudyError(
+                f"trading.execution_interval is {self.trading.execution_interval}; so far orders fill on the bars "
+                f"that decide.",
+                where=where,
+                remedy=f"Leave it empty or write {self.data.interval}.",
+            )
         horizons = self.target.horizons
         if not horizons or min(horizons) < 1 or len(set(horizons)) < len(horizons):
             raise StudyError(
