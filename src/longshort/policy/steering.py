@@ -61,7 +61,7 @@ class Steering:
 def decide(mean: PerCoin, volatility: PerCoin, held: PerCoin, rule: Rule) -> PerCoin:
     """Targets from the expected log return over the horizon and the forecast volatility per year.
 
-    >>> rule = Rule(policy=PolicySettings(), costs=Costs(taker_bps=5, slippage_bps=1), bars_per_year=8766)
+    >>> rule = Rule(policy=PolicySettings(), costs=Costs(), bars_per_year=8766.0)
     >>> decide(np.array([0.0020, 0.0005, np.nan]), np.array([0.5, 0.5, 0.5]), np.zeros(3), rule).round(3).tolist()
     [0.133, nan, nan]
     """
