@@ -31,8 +31,8 @@ class Plan:
 
 
 FULL = Plan(honest=1_000, planted=100, leak_markets=8, every_bars=1)
-SAMPLE = Plan(honest=100, planted=10, leak_markets=1, every_bars=10)
-EDGES = (0.05, 0.1, 0.2)
+SAMPLE = Plan(honest=80, planted=10, leak_markets=1, every_bars=10)
+EDGES = (0.1, 0.15, 0.2)
 
 
 def study_of(**data: object) -> Study:

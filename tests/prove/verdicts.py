@@ -13,10 +13,10 @@ MONEY_QUESTIONS = ("direction", "profit")  # what nothing can predict in a marke
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """The words of one market by question and horizon, and the least uncorrected p-value of each."""
+    """The words of one market by question and horizon; p-values by opponent, metric and horizon, uncorrected."""
 
     words: dict[tuple[str, int], str]
-    p_values: dict[tuple[str, int], float]
+    p_values: dict[tuple[str, str, int], float]
     seconds: float
 
     def claims(self, *questions: str) -> bool:
@@ -28,12 +28,8 @@ def judged(study: Study) -> Judged:
     """Evaluate a study as `longshort evaluate` does and keep the words."""
     began = time.perf_counter()
     report = evaluate(open_market(study)).report
-    worst: dict[tuple[str, int], float] = {}
-    for c in report.comparisons:
-        pair = (c.question, c.horizon_bars)
-        worst[pair] = max(worst.get(pair, 0.0), c.p_value)
     return Judged(
         words={(v.question, v.horizon_bars): v.word.value for v in report.verdicts},
-        p_values=worst,
+        p_values={(c.opponent, c.metric, c.horizon_bars): c.p_value for c in report.comparisons},
         seconds=time.perf_counter() - began,
     )
