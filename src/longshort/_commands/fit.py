@@ -5,10 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from longshort.base.clock import SystemClock
-from longshort.base.errors import StudyError
 from longshort.base.jobs import run_jobs, usable_processors
 from longshort.base.settings import Study
-from longshort.data.bars import Bars
 from longshort.models.bundle import Bundle
 from longshort.models.forecast import Forecast
 from longshort.models.lstm import FittedLSTM
@@ -58,13 +56,6 @@ def forecast(study: Study) -> Forecast:
 def bundle_folder(study: Study) -> Path:
     """Where a study's trained model lives."""
     return study.folder / "bundle"
-
-
-def recent_closes(bars: Bars, rows: int) -> Bars:
-    """The last bars, for a picture."""
-    if not len(bars):
-        raise StudyError("there are no bars.", remedy="Import some with `longshort import FILES`.")
-    return bars[max(0, len(bars) - rows) :]
 
 
 def _known_until(market: Market, fold: Fold) -> int:

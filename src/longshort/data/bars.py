@@ -43,7 +43,7 @@ class Bars:
     listed: Mask
     funding_rate: Grid
     funding_covered: Mask
-    calendar: AlwaysOpen = field(default_factory=AlwaysOpen)
+    calendar: Calendar = field(default_factory=AlwaysOpen)
 
     @property
     def symbols(self) -> tuple[str, ...]:
