@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float64, Int64
 
-from longshort.base.calendar import AlwaysOpen
+from longshort.base.calendar import AlwaysOpen, Calendar
 from longshort.base.clock import Interval, format_instant
 from longshort.base.files import digest
 from longshort.base.instrument import Instrument
