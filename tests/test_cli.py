@@ -18,7 +18,6 @@ import longshort
 from longshort.__main__ import main
 from longshort._commands.tell import forecast_rows
 
-pytestmark = pytest.mark.xdist_group("command line")  # one worker makes the shared study, once
 
 EMBEDDED = """\
 source = "embedded"

@@ -82,7 +82,6 @@ def test_the_readmes_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "('SIM01USDT', 'SIM02USDT') (2000, 2)\n"
 
 
-@pytest.mark.xdist_group("readme")
 def test_the_readmes_commands_run_in_order_and_print_tables_of_the_same_form(
     real_data: Path, tmp_path: Path
 ) -> None:
