@@ -7,13 +7,20 @@ import contextlib
 import multiprocessing
 import os
 import pickle
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from longshort.base.errors import LongshortError
 from longshort.base.files import write_atomically
+
+
+class WorkerLost(LongshortError):
+    """A process that worked on a job is gone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,16 +63,27 @@ def _compute(jobs: Sequence[Job], waiting: list[int], processes: int) -> Iterato
             yield index, jobs[index].function(*jobs[index].arguments)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(processes, len(waiting)), mp_context=context) as pool:
-        futures: dict[Future[Any], int] = {
-            pool.submit(jobs[i].function, *jobs[i].arguments): i for i in waiting
-        }
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    pool = ProcessPoolExecutor(
+        min(processes, len(waiting)), mp_context=context, initializer=_leave_interrupts
+    )
+    futures: dict[Future[Any], int] = {pool.submit(jobs[i].function, *jobs[i].arguments): i for i in waiting}
+    try:
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    except BrokenProcessPool as error:
+        raise WorkerLost(
+            "a worker process died, most likely for want of memory.",
+            remedy="Set training.processes to 1, or use fewer bars; finished work is kept.",
+        ) from error
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in multiprocessing.active_children():
+            child.terminate()
+
+
+def _leave_interrupts() -> None:
+    """Ctrl-C reaches every process of a terminal; only the one that waits for the others should answer it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _recall(cache: Path | None, job: Job) -> tuple[Any] | None:
