@@ -18,7 +18,6 @@ import longshort
 from longshort.__main__ import main
 from longshort._commands.tell import forecast_rows
 
-
 EMBEDDED = """\
 source = "embedded"
 embedded_coins = 2
