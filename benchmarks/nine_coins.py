@@ -27,7 +27,7 @@ until = "2025-06-30T23:00Z"  # the last close whose funding is on record
 folds = 5
 holdout_from = "2025-01-01"
 """
-POLL_SECONDS = 0.5
+POLL_SECONDS = 2.0
 
 
 def main() -> None:
@@ -147,7 +147,7 @@ def line(row: dict[str, Any]) -> str:
     known = f"{low:+.4g} to {high:+.4g}" if low is not None else ""
     return (
         f"| {row['question']} | {row['horizon_bars']} | {row['verdict']} | {row['opponent']} ({row['metric']}) "
-        f"| {row['skill']:+.4g} | {known} | {row['unit']} | {row['p_value']:.4f} | {row['n_instants']:,} |\n"
+        f"| {row['skill']:+.4g} | {known} | {row['unit']} | {row['p_value']:.2g} | {row['n_instants']:,} |\n"
     )
 
 

@@ -23,7 +23,7 @@ PICTURE = ROOT / "docs" / "fan.svg"
 BLOCK = re.compile(r"```console\n(.*?)```", flags=re.DOTALL)
 COINS = ("BTCUSDT", "ETHUSDT")
 FIRST, LAST = datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 12, 31, 23, 0, tzinfo=UTC)
-LINES = {"import": 6, "check": 9, "evaluate": 16, "forecast": 9, "backtest": 14}
+LINES = {"evaluate": 16}  # the verdict; what stands below it is described
 CUT = "..."
 
 
@@ -80,7 +80,7 @@ def run(step: Step, home: Path, environment: Mapping[str, str]) -> subprocess.Co
 def main(data: Path) -> None:
     """Run every block of the README, write what was printed, and draw the demo's picture."""
     with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
+        home = Path(folder).resolve()
         prepare(home, data)
         text = BLOCK.sub(lambda block: _written(block[1], home), README.read_text())
         README.write_text(text)
@@ -94,9 +94,10 @@ def _written(block: str, home: Path) -> str:
     for step in steps(block):
         done = run(step, home, os.environ)
         assert done.returncode == 0, done.stderr
-        lines = [line.rstrip() for line in done.stdout.splitlines()]
+        lines = [line.rstrip() for line in done.stdout.replace(f"{home.resolve()}/", "").splitlines()]
         keep = LINES.get(step.words[1], len(lines))
-        said += [f"$ {step.command}", *lines[:keep], *([CUT] if len(lines) > keep else [])]
+        shown = "\n".join(lines[:keep]).rstrip("\n")
+        said += [f"$ {step.command}", shown, *([CUT] if len(lines) > keep else [])]
     return "```console\n" + "\n".join(said) + "\n```"
 
 
