@@ -30,7 +30,7 @@ class Plan:
     every_bars: int
 
 
-FULL = Plan(honest=1_000, planted=100, leak_markets=8, every_bars=1)
+FULL = Plan(honest=500, planted=100, leak_markets=8, every_bars=1)
 SAMPLE = Plan(honest=80, planted=10, leak_markets=1, every_bars=10)
 EDGES = (0.1, 0.15, 0.2)
 
