@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from longshort.base.clock import Interval, parse_instant
 from longshort.base.errors import DataError
+from longshort.base.instrument import lake_symbol
 from longshort.data.importer import ImportOptions, import_files
 from longshort.data.lake import Lake, Series
-from longshort.data.reading import plain_symbol, read_tables, symbol_in_name
+from longshort.data.reading import read_tables, symbol_in_name
 
 FIRST = 1_704_067_200  # 2024-01-01 00:00 UTC, in seconds
 BTC = Series("binanceusdm", "bars-1h", "BTCUSDT")
@@ -298,7 +299,7 @@ def test_a_name_without_exactly_one_symbol_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("symbol", ["BTC/USDT", "BTC/USDT:USDT", " btcusdt "])
 def test_symbols_are_spelled_one_way(symbol: str) -> None:
-    assert plain_symbol(symbol) == "BTCUSDT"
+    assert lake_symbol(symbol) == "BTCUSDT"
 
 
 def test_a_wrong_interval_given_by_hand_is_refused(tmp_path: Path, lake: Lake) -> None:

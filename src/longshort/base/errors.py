@@ -4,6 +4,7 @@ LongshortError
 ├── StudyError        the study file says something impossible
 ├── DataError         a file, a series or the lake cannot be used as it is
 ├── BundleError       a saved model does not fit the study or the data
+├── VenueError        an exchange or another source refuses, cannot do it, or does not answer
 ├── NotComputable     a figure would need data that is not there
 └── MissingExtra      an optional library is not installed
 """
@@ -32,6 +33,10 @@ class DataError(LongshortError):
 
 class BundleError(LongshortError):
     """A saved model does not fit the study or the data."""
+
+
+class VenueError(LongshortError):
+    """An exchange or another source refuses, cannot do it, or does not answer."""
 
 
 class NotComputable(LongshortError):

@@ -36,6 +36,22 @@ class Instrument:
     fees: tuple[FeeTier, ...] = (FeeTier(maker_bps=2.0, taker_bps=5.0),)
 
 
+def lake_symbol(symbol: str) -> str:
+    """A symbol as files are named: ccxt's without its signs, and with the settling coin where it is not the quote.
+
+    No two contracts of a venue share a name: one that settles in another coin than it is quoted in says so.
+
+    >>> lake_symbol("BTC/USDT:USDT"), lake_symbol("BTC/USD:BTC"), lake_symbol("BTC/USDT:USDT-251226")
+    ('BTCUSDT', 'BTCUSD.BTC', 'BTCUSDT-251226')
+    >>> lake_symbol("btcusdt"), lake_symbol("ETH-PERP")
+    ('BTCUSDT', 'ETH-PERP')
+    """
+    pair, _, settling = symbol.strip().upper().partition(":")
+    settle, dash, expiry = settling.partition("-")
+    quote = pair.partition("/")[2]
+    return pair.replace("/", "") + (f".{settle}" if settle not in ("", quote) else "") + dash + expiry
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
     """What a market order costs, in basis points of notional per fill."""

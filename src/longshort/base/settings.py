@@ -44,6 +44,9 @@ class DataSettings(Section):
     symbols: tuple[str, ...] = ()
     since: DateText = ""
     until: DateText = ""
+    calendar: str = ""
+    cleaning: Literal["keep", "mask", "winsorise"] = "keep"
+    accept_broken: tuple[str, ...] = ()
     embedded_coins: int = Field(default=6, ge=2, le=50)
     embedded_bars: int = Field(default=9_000, ge=2_000, le=1_000_000)
     embedded_edge: float = Field(default=0.0, ge=0.0, le=0.5)

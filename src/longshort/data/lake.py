@@ -1,15 +1,25 @@
-"""A folder of plain Parquet files that any tool can read: the market's past as it was imported.
+"""A folder of plain Parquet files that any tool can read: the market's past as it was told.
 
-    <lake>/<venue>/bars-<interval>/<SYMBOL>.parquet    opened_at, open, high, low, close, volume
-    <lake>/<venue>/funding/<SYMBOL>.parquet            settled_at, rate
-    <lake>/<venue>/instruments.json                    tick, lot and the rest, with where they come from
+    <lake>/<venue>/bars-<interval>/<SYMBOL>.parquet             opened_at, open, high, low, close, volume
+    <lake>/<venue>/mark-<interval>/, index-<interval>/          the same without volume
+    <lake>/<venue>/funding/<SYMBOL>.parquet                     settled_at, rate
+    <lake>/<venue>/open-interest-<interval>/<SYMBOL>.parquet    sampled_at, open_interest
+    <lake>/<venue>/instruments.json                             tick, lot and the rest, with where they come from
 
-Files are written whole or not at all and carry a hash of their rows. Records change on request only.
+Files are written whole or not at all. Each carries a hash of its rows, and the windows that a venue was asked
+for: a row that is missing there is one that the venue does not have. Records change on request only.
 """
 
+import fcntl
+import json
+import os
 import re
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Literal, cast
 
 import polars as pl
 from polars.exceptions import PolarsError
@@ -17,12 +27,25 @@ from polars.exceptions import PolarsError
 from longshort.base.clock import Interval
 from longshort.base.errors import DataError
 from longshort.base.files import digest, write_atomically
+from longshort.base.window import Window, join_windows
 
+Measure = Literal["bars", "mark", "index", "funding", "open-interest"]
 FUNDING = "funding"
 BAR_COLUMNS = ("opened_at", "open", "high", "low", "close", "volume")
 FUNDING_COLUMNS = ("settled_at", "rate")
+COLUMNS: Mapping[Measure, tuple[str, ...]] = MappingProxyType(
+    {
+        "bars": BAR_COLUMNS,
+        "mark": BAR_COLUMNS[:-1],
+        "index": BAR_COLUMNS[:-1],
+        "funding": FUNDING_COLUMNS,
+        "open-interest": ("sampled_at", "open_interest"),
+    }
+)
+KIND = re.compile(r"(?:(bars|mark|index|open-interest)-(\d+[smhdw])|(funding))")
 INSTANT = pl.Datetime("ms", "UTC")
 DIGEST_KEY = "longshort.digest"
+ASKED_KEY = "longshort.asked"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -40,17 +63,30 @@ class Series:
     @classmethod
     def bars(cls, venue: str, interval: Interval, symbol: str) -> "Series":
         """The bars of one coin."""
-        return cls(venue, f"bars-{interval}", symbol)
+        return cls.of(venue, "bars", interval, symbol)
+
+    @classmethod
+    def of(cls, venue: str, measure: Measure, interval: Interval | None, symbol: str) -> "Series":
+        """One measure of one coin; funding has no interval."""
+        return cls(venue, measure if interval is None else f"{measure}-{interval}", symbol)
+
+    @property
+    def measure(self) -> Measure:
+        """What is measured."""
+        match = KIND.fullmatch(self.kind)
+        assert match, f"no kind of series: {self.kind}"
+        return cast(Measure, match[1] or match[3])
 
     @property
     def interval(self) -> Interval | None:
-        """The length of a bar; None for funding."""
-        return None if self.kind == FUNDING else Interval.parse(self.kind.removeprefix("bars-"))
+        """The length of a bar, the time between two samples; None for funding."""
+        match = KIND.fullmatch(self.kind)
+        return Interval.parse(match[2]) if match and match[2] else None
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The file's columns; the first is its instant."""
-        return FUNDING_COLUMNS if self.kind == FUNDING else BAR_COLUMNS
+        return COLUMNS[self.measure]
 
     def __str__(self) -> str:
         return f"{self.venue}/{self.kind}/{self.symbol}"
@@ -83,9 +119,9 @@ class Lake:
     def series(self, venue: str | None = None, kind: str | None = None) -> list[Series]:
         """Everything on record, of one venue or kind or of all, in order."""
         found = (
-            Series(path.parent.parent.name, path.parent.name, path.stem)
+            Series(path.parent.parent.name, path.parent.name, path.name.removesuffix(".parquet"))
             for path in self.root.glob("*/*/*.parquet")
-            if re.fullmatch(r"bars-\d+[smhdw]|funding", path.parent.name) and not path.name.startswith(".")
+            if KIND.fullmatch(path.parent.name) and not path.name.startswith(".")
         )
         return sorted(s for s in found if s.venue == (venue or s.venue) and s.kind == (kind or s.kind))
 
@@ -94,7 +130,7 @@ class Lake:
         path = self.path(series)
         if not path.is_file():
             raise DataError(
-                "no such series in the lake.", where=str(series), remedy="`longshort check` lists them."
+                "no such series in the lake.", where=str(series), remedy="`longshort data list` lists them."
             )
         try:
             rows = pl.read_parquet(path, memory_map=False)
@@ -108,7 +144,12 @@ class Lake:
 
     def recorded_digest(self, series: Series) -> str:
         """The hash stored with the rows when they were written; empty where none was."""
-        return pl.read_parquet_metadata(self.path(series)).get(DIGEST_KEY, "")
+        return self._metadata(series).get(DIGEST_KEY, "")
+
+    def asked(self, series: Series) -> list[Window]:
+        """The windows for which a venue gave all it has, apart and in order; none for what came from files."""
+        windows = json.loads(self._metadata(series).get(ASKED_KEY, "[]"))
+        return [Window(from_at, to_at) for from_at, to_at in windows]
 
     def merge(self, series: Series, rows: pl.DataFrame, *, replace: bool = False) -> Merge:
         """What the series would hold with new rows, without writing it; raise `DataError` on a conflict."""
@@ -116,23 +157,58 @@ class Lake:
         old = self.read(series) if path.is_file() else rows.clear()
         return merge_rows(old, rows, where=str(series), replace=replace)
 
-    def write(self, series: Series, rows: pl.DataFrame) -> None:
-        """Put rows in place of what the series held."""
+    def write(self, series: Series, rows: pl.DataFrame, *, asked: Iterable[Window] = ()) -> None:
+        """Put rows in place of what the series held; windows that were asked for add to those on record."""
         if not re.fullmatch(r"[\w.-]+", series.symbol) or not re.fullmatch(r"[\w-]+", series.venue):
             raise DataError(
                 "a venue or symbol may hold letters, digits, dots, dashes and underscores only.",
                 where=str(series),
             )
+        known = join_windows([*self.asked(series), *asked])
         metadata = {DIGEST_KEY: rows_digest(rows)}
+        if known:
+            metadata[ASKED_KEY] = json.dumps([[w.from_at, w.to_at] for w in known])
         write_atomically(
             self.path(series), lambda path: rows.write_parquet(path, compression="zstd", metadata=metadata)
         )
 
+    def delete(self, series: Series) -> None:
+        """Remove a series for good."""
+        with self.lock(series):
+            self.path(series).unlink()
+
+    @contextmanager
+    def lock(self, series: Series) -> Generator[None]:
+        """Hold a series alone; raise `DataError` where another process holds it."""
+        path = self.path(series).with_name(f".{series.symbol}.lock")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise DataError(f"cannot be written: {error.strerror}.", where=path.parent) from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise DataError(
+                "another process is writing this series.", where=str(series), remedy="Wait until it is done."
+            ) from error
+        else:
+            yield
+        finally:
+            os.close(handle)  # and with it the lock
+
+    def _metadata(self, series: Series) -> Mapping[str, str]:
+        try:
+            return pl.read_parquet_metadata(self.path(series))
+        except FileNotFoundError:
+            return {}
+
 
 def merge_rows(old: pl.DataFrame, new: pl.DataFrame, *, where: str, replace: bool = False) -> Merge:
     """Join two stretches of one series; refuse values that differ for the same instant, unless `replace`."""
-    instant = old.columns[0]
-    values = old.columns[1:]
+    instant, *values = old.columns
+    if old.is_empty() or new.is_empty() or new[instant][0] > old[instant][-1]:
+        return Merge(rows=pl.concat([old, new]), added=len(new), changed=0)
     both = old.join(new, on=instant, how="inner", suffix="_new")
     differs = pl.any_horizontal(pl.col(v).ne_missing(pl.col(f"{v}_new")) for v in values)
     conflicts = both.filter(differs).sort(instant)
@@ -152,7 +228,7 @@ def rows_digest(rows: pl.DataFrame) -> str:
     return digest(*rows.columns, instants.to_physical().to_numpy(), *(v.to_numpy() for v in values))
 
 
-_AGAIN = "Delete it and import it again with `longshort import`."
+_AGAIN = "Delete it with `longshort data delete` and fetch or import it again."
 
 
 def _conflict(conflicts: pl.DataFrame, instant: str, values: list[str]) -> str:

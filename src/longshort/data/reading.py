@@ -16,6 +16,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from longshort.base.errors import DataError
+from longshort.base.instrument import lake_symbol
 from longshort.data.instruments import QUOTES
 from longshort.data.lake import INSTANT
 
@@ -78,18 +79,9 @@ def read_tables(path: Path) -> list[Table]:
     )
     rows = _instants(rows.with_row_index("row", offset=1), next(iter(chosen)), path)
     return [
-        Table(path=path, symbol=plain_symbol(str(key)), is_funding=is_funding, rows=group.drop("symbol"))
+        Table(path=path, symbol=lake_symbol(str(key)), is_funding=is_funding, rows=group.drop("symbol"))
         for (key,), group in rows.group_by("symbol", maintain_order=True)
     ]
-
-
-def plain_symbol(symbol: str) -> str:
-    """A symbol as the lake spells it.
-
-    >>> plain_symbol("BTC/USDT:USDT"), plain_symbol("btcusdt")
-    ('BTCUSDT', 'BTCUSDT')
-    """
-    return symbol.strip().upper().partition(":")[0].replace("/", "")
 
 
 def symbol_in_name(path: Path) -> str:
