@@ -1,5 +1,6 @@
 """Writes that either happen whole or not at all, and hashes of what was written."""
 
+import errno
 import hashlib
 import json
 import os
@@ -9,19 +10,35 @@ from pathlib import Path
 
 import numpy as np
 
+from longshort.base.errors import DataError
+
+_REMEDIES = {
+    errno.ENOSPC: "Free some space, then run the same again: what is finished is kept.",
+    errno.EACCES: "Change its permissions, or name another folder.",
+    errno.EROFS: "Name a folder that may be written.",
+}
+
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary file beside `path`, then move it into place in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    """Let `write` fill a temporary file beside `path`, then move it into place in one step.
+
+    Raise `DataError` where the disk is full or may not be written; what was there before stays.
+    """
     try:
-        write(temporary)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            write(temporary)
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        remedy = _REMEDIES.get(error.errno or 0, "")
+        raise DataError(f"it cannot be written: {reason}.", where=path, remedy=remedy) from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -65,10 +82,12 @@ def digest(*parts: bytes | str | np.ndarray) -> str:
     for part in parts:
         if isinstance(part, np.ndarray):
             whole = np.ascontiguousarray(part)
-            body = f"{whole.shape}{whole.dtype.str}".encode() + whole.tobytes()
+            head = f"{whole.shape}{whole.dtype.str}".encode()
+            body = memoryview(whole.reshape(-1).view(np.uint8))
         else:
-            body = part.encode() if isinstance(part, str) else part
-        hasher.update(len(body).to_bytes(8, "little") + body)
+            head, body = b"", part.encode() if isinstance(part, str) else part
+        hasher.update((len(head) + len(body)).to_bytes(8, "little") + head)
+        hasher.update(body)
     return hasher.hexdigest()[:16]
 
 

@@ -6,21 +6,25 @@
     <lake>/<venue>/open-interest-<interval>/<SYMBOL>.parquet    sampled_at, open_interest
     <lake>/<venue>/instruments.json                             tick, lot and the rest, with where they come from
 
-Files are written whole or not at all. Each carries a hash of its rows, and the windows that a venue was asked
-for: a row that is missing there is one that the venue does not have. Records change on request only.
+Files are written whole or not at all. Each carries a hash of its rows, a checksum that every reading verifies,
+and the windows that a venue was asked for: a row that is missing there is one that the venue does not have.
+Records change on request only.
 """
 
+import errno
 import fcntl
 import json
 import os
 import re
-from collections.abc import Generator, Iterable, Mapping
+import zlib
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, cast
 
+import numpy as np
 import polars as pl
 from polars.exceptions import PolarsError
 
@@ -45,6 +49,7 @@ COLUMNS: Mapping[Measure, tuple[str, ...]] = MappingProxyType(
 KIND = re.compile(r"(?:(bars|mark|index|open-interest)-(\d+[smhdw])|(funding))")
 INSTANT = pl.Datetime("ms", "UTC")
 DIGEST_KEY = "longshort.digest"
+CHECKSUM_KEY = "longshort.crc32"
 ASKED_KEY = "longshort.asked"
 
 
@@ -75,7 +80,7 @@ class Series:
         """What is measured."""
         match = KIND.fullmatch(self.kind)
         assert match, f"no kind of series: {self.kind}"
-        return cast(Measure, match[1] or match[3])
+        return cast("Measure", match[1] or match[3])
 
     @property
     def interval(self) -> Interval | None:
@@ -138,7 +143,7 @@ class Lake:
             raise DataError("the file is damaged.", where=path, remedy=_AGAIN) from error
         if tuple(rows.columns) != series.columns:
             raise DataError(f"the columns must be {', '.join(series.columns)}.", where=path, remedy=_AGAIN)
-        if verify and self.recorded_digest(series) not in ("", rows_digest(rows)):
+        if verify and self._metadata(series).get(CHECKSUM_KEY, "") not in ("", rows_checksum(rows)):
             raise DataError("the rows are not those that were imported.", where=path, remedy=_AGAIN)
         return rows
 
@@ -165,12 +170,10 @@ class Lake:
                 where=str(series),
             )
         known = join_windows([*self.asked(series), *asked])
-        metadata = {DIGEST_KEY: rows_digest(rows)}
+        metadata = {DIGEST_KEY: rows_digest(rows), CHECKSUM_KEY: rows_checksum(rows)}
         if known:
             metadata[ASKED_KEY] = json.dumps([[w.from_at, w.to_at] for w in known])
-        write_atomically(
-            self.path(series), lambda path: rows.write_parquet(path, compression="zstd", metadata=metadata)
-        )
+        write_rows(self.path(series), rows, metadata)
 
     def delete(self, series: Series) -> None:
         """Remove a series for good."""
@@ -193,6 +196,8 @@ class Lake:
                 "another process is writing this series.", where=str(series), remedy="Wait until it is done."
             ) from error
         else:
+            for rubbish in path.parent.glob(f".{series.symbol}.parquet.*"):  # of a process that was killed
+                rubbish.unlink()
             yield
         finally:
             os.close(handle)  # and with it the lock
@@ -202,6 +207,20 @@ class Lake:
             return pl.read_parquet_metadata(self.path(series))
         except FileNotFoundError:
             return {}
+
+
+def write_rows(path: Path, rows: pl.DataFrame, metadata: Mapping[str, str] | None = None) -> None:
+    """Write a Parquet file whole or not at all; raise `DataError` where the disk is full or read-only."""
+
+    def write(temporary: Path) -> None:
+        try:
+            rows.write_parquet(temporary, compression="zstd", metadata=dict(metadata) if metadata else None)
+        except PolarsError as error:  # polars tells the reason in words only
+            reason = re.search(r"os error (\d+)", str(error))
+            number = int(reason[1]) if reason else errno.EIO
+            raise OSError(number, os.strerror(number)) from error
+
+    write_atomically(path, write)
 
 
 def merge_rows(old: pl.DataFrame, new: pl.DataFrame, *, where: str, replace: bool = False) -> Merge:
@@ -223,12 +242,23 @@ def merge_rows(old: pl.DataFrame, new: pl.DataFrame, *, where: str, replace: boo
 
 
 def rows_digest(rows: pl.DataFrame) -> str:
-    """A hash of the values in order, whatever the file's encoding."""
-    instants, *values = rows.get_columns()
-    return digest(*rows.columns, instants.to_physical().to_numpy(), *(v.to_numpy() for v in values))
+    """A hash of the values in order, whatever the file's encoding: what makes two records the same."""
+    return digest(*rows.columns, *_arrays(rows))
+
+
+def rows_checksum(rows: pl.DataFrame) -> str:
+    """A CRC of the values in order: cheap enough to be compared whenever a series is read."""
+    checksum = 0
+    for values in _arrays(rows):
+        checksum = zlib.crc32(np.ascontiguousarray(values).data, checksum)
+    return f"{checksum:08x}"
 
 
 _AGAIN = "Delete it with `longshort data delete` and fetch or import it again."
+
+
+def _arrays(rows: pl.DataFrame) -> Iterator[np.ndarray]:
+    return (column.to_physical().to_numpy() for column in rows.get_columns())
 
 
 def _conflict(conflicts: pl.DataFrame, instant: str, values: list[str]) -> str:
