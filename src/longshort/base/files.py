@@ -83,7 +83,7 @@ def digest(*parts: bytes | str | np.ndarray) -> str:
         if isinstance(part, np.ndarray):
             whole = np.ascontiguousarray(part)
             head = f"{whole.shape}{whole.dtype.str}".encode()
-            body = memoryview(whole.reshape(-1).view(np.uint8))
+            body = whole.reshape(-1).view(np.uint8).data
         else:
             head, body = b"", part.encode() if isinstance(part, str) else part
         hasher.update((len(head) + len(body)).to_bytes(8, "little") + head)

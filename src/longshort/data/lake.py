@@ -153,8 +153,8 @@ class Lake:
 
     def asked(self, series: Series) -> list[Window]:
         """The windows for which a venue gave all it has, apart and in order; none for what came from files."""
-        windows = json.loads(self._metadata(series).get(ASKED_KEY, "[]"))
-        return [Window(from_at, to_at) for from_at, to_at in windows]
+        path = self.path(series)
+        return asked_windows(path) if path.is_file() else []
 
     def merge(self, series: Series, rows: pl.DataFrame, *, replace: bool = False) -> Merge:
         """What the series would hold with new rows, without writing it; raise `DataError` on a conflict."""
@@ -172,7 +172,7 @@ class Lake:
         known = join_windows([*self.asked(series), *asked])
         metadata = {DIGEST_KEY: rows_digest(rows), CHECKSUM_KEY: rows_checksum(rows)}
         if known:
-            metadata[ASKED_KEY] = json.dumps([[w.from_at, w.to_at] for w in known])
+            metadata[ASKED_KEY] = windows_text(known)
         write_rows(self.path(series), rows, metadata)
 
     def delete(self, series: Series) -> None:
@@ -207,6 +207,17 @@ class Lake:
             return pl.read_parquet_metadata(self.path(series))
         except FileNotFoundError:
             return {}
+
+
+def asked_windows(path: Path) -> list[Window]:
+    """The windows that a file says a venue was asked for."""
+    windows = json.loads(pl.read_parquet_metadata(path).get(ASKED_KEY, "[]"))
+    return [Window(from_at, to_at) for from_at, to_at in windows]
+
+
+def windows_text(windows: Iterable[Window]) -> str:
+    """Windows as a file's metadata hold them."""
+    return json.dumps([[w.from_at, w.to_at] for w in windows])
 
 
 def write_rows(path: Path, rows: pl.DataFrame, metadata: Mapping[str, str] | None = None) -> None:

@@ -1,19 +1,31 @@
 """Rows that arrived but are not in their series yet: a crash loses what was under way, not what had come.
 
-Each stretch lies in a file of its own whose name says for which window the venue was asked; a stretch without
+Each stretch lies in a file of its own that says for which windows the venue was asked; a stretch without
 rows is an answer too. Folding joins them into the series in one atomic step, and may be repeated.
 
-    <lake>/<venue>/<kind>/.parts/<SYMBOL>/<from>-<to>.parquet
+    <lake>/<venue>/<kind>/.parts/<SYMBOL>/<from>-<hash of its windows>.parquet
 """
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 from polars.exceptions import PolarsError
 
+from longshort.base.files import digest
 from longshort.base.window import Window, join_windows
-from longshort.data.lake import INSTANT, Lake, Merge, Series, merge_rows, write_rows
+from longshort.data.lake import (
+    ASKED_KEY,
+    INSTANT,
+    Lake,
+    Merge,
+    Series,
+    asked_windows,
+    merge_rows,
+    windows_text,
+    write_rows,
+)
 
 
 class Staging:
@@ -24,29 +36,36 @@ class Staging:
         self._series = series
         self._folder = lake.path(series).parent / ".parts" / series.symbol
 
-    def put(self, window: Window, rows: pl.DataFrame) -> None:
-        """Keep what a venue gave for a window, from now on safe from a crash."""
-        write_rows(self._folder / f"{window.from_at}-{window.to_at}.parquet", rows)
+    def put(self, asked: Sequence[Window], rows: pl.DataFrame) -> None:
+        """Keep what a venue gave for some windows, from now on safe from a crash."""
+        if asked:
+            text = windows_text(asked)
+            path = self._folder / f"{asked[0].from_at}-{digest(text)}.parquet"
+            write_rows(path, rows, {ASKED_KEY: text})
 
     def windows(self) -> list[Window]:
         """What was asked for, in the series or waiting here."""
-        waiting = (_window(path) for path in self._parts())
+        waiting = (window for path in self._parts() for window in asked_windows(path))
         return join_windows([*self._lake.asked(self._series), *waiting])
 
     def fold(self, *, replace: bool = False) -> Merge:
         """Join everything that waits into the series; raise `DataError`, with nothing lost, on a conflict."""
-        read = [(_window(path), rows) for path in self._parts() if (rows := _read(path)) is not None]
-        merge = self._lake.merge(
-            self._series, _join([rows for _, rows in read], self._series), replace=replace
-        )
-        if read:
-            self._lake.write(self._series, merge.rows, asked=[window for window, _ in read])
+        parts = self._parts()
+        new = _join([pl.read_parquet(path, memory_map=False) for path in parts], self._series)
+        merge = self._lake.merge(self._series, new, replace=replace)
+        if len(merge.rows):
+            asked = [window for path in parts for window in asked_windows(path)]
+            self._lake.write(self._series, merge.rows, asked=asked)
+        if parts:
             shutil.rmtree(self._folder)
         return merge
 
     def _parts(self) -> list[Path]:
-        parts = self._folder.glob("[0-9]*-[0-9]*.parquet") if self._folder.is_dir() else ()
-        return sorted((p for p in parts if not p.name.startswith(".")), key=_window)
+        """Oldest first; a file that a crash of the machine cut off is removed, and so asked for again."""
+        parts = [p for p in self._folder.glob("*.parquet") if not p.name.startswith(".")]
+        for damaged in (p for p in parts if not _is_whole(p)):
+            damaged.unlink()
+        return sorted((p for p in parts if p.exists()), key=lambda p: int(p.name.partition("-")[0]))
 
 
 def empty_rows(series: Series) -> pl.DataFrame:
@@ -66,14 +85,9 @@ def _join(parts: list[pl.DataFrame], series: Series) -> pl.DataFrame:
     return whole
 
 
-def _read(path: Path) -> pl.DataFrame | None:
-    """A stretch, or None where the machine crashed before all of it was on the disk: it is asked for again."""
+def _is_whole(path: Path) -> bool:
     try:
-        return pl.read_parquet(path, memory_map=False)
+        pl.read_parquet_metadata(path)
     except (PolarsError, OSError):
-        return None
-
-
-def _window(path: Path) -> Window:
-    from_at, _, to_at = path.name.removesuffix(".parquet").partition("-")
-    return Window(int(from_at), int(to_at))
+        return False
+    return True
