@@ -16,11 +16,28 @@ class FeeTier:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MaintenanceTier:
+    """What a position of a size must keep as margin, and how far it may be levered.
+
+    Notionals are in the settlement currency. The margin is `notional * maintenance_rate - maintenance_amount`,
+    which joins the tiers without a step; without an end `to_notional` is infinite.
+    """
+
+    from_notional: float
+    to_notional: float
+    maintenance_rate: float
+    maintenance_amount: float = 0.0
+    max_leverage: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Instrument:
-    """One contract of one venue.
+    """One contract of one venue, or one stock.
 
     `tick` is the smallest price step in quote units, `lot` the smallest quantity step in contracts,
-    `contract_size` the base units (linear) or quote units (inverse) of one contract.
+    `contract_size` the base units (linear) or quote units (inverse) of one contract. Without `has_funding` its
+    funding is known to be zero, not missing: spot, stocks. `calendar` names the sessions in which it trades;
+    empty is around the clock.
     """
 
     symbol: str
@@ -33,6 +50,8 @@ class Instrument:
     min_notional: Decimal = Decimal(5)
     contract_size: Decimal = Decimal(1)
     inverse: bool = False
+    has_funding: bool = True
+    calendar: str = ""
     fees: tuple[FeeTier, ...] = (FeeTier(maker_bps=2.0, taker_bps=5.0),)
 
 
