@@ -1,0 +1,1 @@
+"""Binance futures: USD-M (`fapi`) and COIN-M (`dapi`)."""

@@ -1,0 +1,40 @@
+"""Binance USD-M and COIN-M as the server holds them: hosts, request weight, and the table of all routes."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from tests.loopback.binance import history, listing, quotes
+from tests.loopback.binance.catalog import Catalog
+from tests.loopback.binance.weight import Meter, weight_of
+from tests.loopback.venue import Route, Routed, World
+from tests.loopback.wire import Answer, Refused, Request
+
+
+class Binance(Routed):
+    """One of the two markets; `meter` holds its request weight."""
+
+    def __init__(self, world: World, *, inverse: bool) -> None:
+        self.catalog = Catalog(world, inverse)
+        self.meter = Meter(world.weight_per_minute)
+        dialect = self.catalog.dialect
+        self.hosts: tuple[str, ...] = (f"{dialect}.binance.com",)
+        named = (
+            listing.routes(self.catalog, self.meter)
+            | history.routes(self.catalog)
+            | quotes.routes(self.catalog)
+        )
+        self._routes = {("GET", f"/{dialect}/v1/{name}"): route for name, route in named.items()}
+        data = history.data_routes(self.catalog)
+        self._routes |= {("GET", f"/futures/data/{name}"): route for name, route in data.items()}
+
+    def routes(self) -> Mapping[tuple[str, str], Route]:
+        return self._routes
+
+    def answer(self, request: Request) -> Answer:
+        name = request.path.split("/", 3)[-1]
+        try:
+            spent = self.meter.spend(weight_of(name, request.params))
+        except Refused as refused:
+            return refused.answer
+        answer = super().answer(request)
+        return replace(answer, headers={**answer.headers, **spent})
