@@ -4,9 +4,10 @@ A row is usable at its `closed_at`. Absent bars stay absent: NaN prices and `pre
 not on record stays unknown: `funding_covered` False. Nothing here fills, repairs or looks ahead.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from html import escape
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -19,6 +20,7 @@ from longshort.base.instrument import Instrument
 
 Grid = Float64[np.ndarray, "time asset"]
 Mask = Bool[np.ndarray, "time asset"]
+Gauge = Literal["mark_close", "index_close", "open_interest"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +29,8 @@ class Bars:
 
     `funding_rate` is the sum of the rates settled in the bar that ends at that close (fraction of notional,
     positive: longs pay shorts), NaN where none was. `funding_covered` is True where the record has no hole.
-    `listed` is True from a coin's first bar to its last.
+    `listed` is True from a coin's first bar to its last. `gauges` are what else was measured, where any of it is
+    on record: the last mark or index price of a bar, the latest open interest sampled in it.
     """
 
     venue: str
@@ -44,6 +47,7 @@ class Bars:
     funding_rate: Grid
     funding_covered: Mask
     calendar: Calendar = field(default_factory=AlwaysOpen)
+    gauges: Mapping[Gauge, Grid] = field(default_factory=dict[Gauge, Grid])
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -52,6 +56,26 @@ class Bars:
 
     def __len__(self) -> int:
         return len(self.closed_at)
+
+    @property
+    def mark_close(self) -> Grid:
+        """The mark price at each close, NaN where none is on record."""
+        return self._gauge("mark_close")
+
+    @property
+    def index_close(self) -> Grid:
+        """The index price at each close, NaN where none is on record."""
+        return self._gauge("index_close")
+
+    @property
+    def open_interest(self) -> Grid:
+        """The latest open interest sampled in each bar (base units, inverse: contracts), NaN where none was."""
+        return self._gauge("open_interest")
+
+    @property
+    def opened_at(self) -> Int64[np.ndarray, " time"]:
+        """When each bar opened; a stock's does long after the close before it."""
+        return self.calendar.opens(self.closed_at, self.interval)
 
     @property
     def grid_row(self) -> Int64[np.ndarray, " time"]:
@@ -65,13 +89,15 @@ class Bars:
 
     def __getitem__(self, rows: slice) -> "Bars":
         """The same market between two rows, without a copy."""
-        arrays = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name in _BY_TIME}
-        return replace(self, **arrays)
+        arrays = {name: getattr(self, name)[rows] for name in _BY_TIME}
+        return replace(self, gauges={name: grid[rows] for name, grid in self.gauges.items()}, **arrays)
 
     def coins(self, chosen: Sequence[int]) -> "Bars":
         """The same market with some of its coins, by column."""
-        arrays = {name: getattr(self, name)[:, list(chosen)] for name in _BY_TIME if name != "closed_at"}
-        return replace(self, instruments=tuple(self.instruments[a] for a in chosen), **arrays)
+        columns = list(chosen)
+        arrays = {name: getattr(self, name)[:, columns] for name in _BY_TIME if name != "closed_at"}
+        gauges = {name: grid[:, columns] for name, grid in self.gauges.items()}
+        return replace(self, instruments=tuple(self.instruments[a] for a in columns), gauges=gauges, **arrays)
 
     def until(self, instant: int) -> "Bars":
         """The bars that had closed by an instant."""
@@ -80,7 +106,8 @@ class Bars:
     def digest(self) -> str:
         """A hash of every value, the same on every machine."""
         arrays = [getattr(self, name) for name in _BY_TIME]
-        return digest(self.venue, str(self.interval), *self.symbols, *arrays)
+        gauges = [part for name in sorted(self.gauges) for part in (name, self.gauges[name])]
+        return digest(self.venue, str(self.interval), *self.symbols, *arrays, *gauges)
 
     def to_polars(self) -> pl.DataFrame:
         """One row per coin and present bar, in time order."""
@@ -97,6 +124,9 @@ class Bars:
         return frame.with_columns(
             pl.from_epoch("closed_at", "ns").dt.cast_time_unit("ms").dt.replace_time_zone("UTC")
         )
+
+    def _gauge(self, name: Gauge) -> Grid:
+        return self.gauges[name] if name in self.gauges else np.broadcast_to(np.nan, self.close.shape)
 
     def _repr_html_(self) -> str:
         rows = "".join(
