@@ -21,6 +21,7 @@ from tests.loopback.certificate import make_certificate
 from tests.loopback.faults import Faults
 from tests.loopback.redirect import redirect
 from tests.loopback.sockets import Sockets
+from tests.loopback.trading.account import Account
 from tests.loopback.venue import Venue, World
 from tests.loopback.wire import Answer, Logged, Request
 
@@ -86,6 +87,10 @@ class Server:
         } | options
         path = os.pathsep.join(filter(None, [str(REPOSITORY), env.get("PYTHONPATH")]))
         return subprocess.Popen([*start, *arguments], env={**env, "PYTHONPATH": path}, **options)  # noqa: S603
+
+    def account(self, key: str = "loopback-key") -> Account:
+        """An account by its API key; `world.open_account` opens others."""
+        return self.world.accounts[key]
 
     def disconnect(self, code: int = 1006) -> None:
         """Close every WebSocket; 1006 breaks the connections without a word."""

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from tests.loopback.candles import Candles, bar_start, price_within, unfinished
+from tests.loopback.candles import Candles, bar_start, price_within, range_within, unfinished
 
 Price = Literal["trade", "mark", "index"]
 FOREVER = 2**63 - 1
@@ -144,6 +144,15 @@ class Reel:
         fraction = min(1.0, (now - int(base.opened_at[row])) / base.interval)
         tick = float(self.contract.tick)
         return round(round(price_within(base.values[row], fraction) / tick) * tick, 8)
+
+    def range(self, from_at: int, to_at: int) -> tuple[float, float]:
+        """The lowest and highest price between two instants of one bar; nothing fits where none was traded."""
+        base = self.trades
+        row = int(np.searchsorted(base.opened_at, from_at, side="right")) - 1
+        start, end = ((at - int(base.opened_at[row])) / base.interval for at in (from_at, to_at))
+        if row < 0 or start >= 1.0:
+            return np.inf, -np.inf
+        return range_within(base.values[row], start, min(end, 1.0))
 
     def quotes(self, now: int) -> tuple[float, float]:
         """The best bid and ask: the last price, and a tick above it."""

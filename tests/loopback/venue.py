@@ -3,10 +3,11 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from tests.loopback.clock import MarketClock
 from tests.loopback.tape import Tape
+from tests.loopback.trading.account import Account
 from tests.loopback.wire import Answer, Refused, Request, json_answer
 
 MILLISECOND = 10**6
@@ -22,7 +23,16 @@ class World:
     clock: MarketClock
     skew: int = 0
     weight_per_minute: int = 2_400
-    secrets: dict[str, str] = field(default_factory=dict)
+    accounts: dict[str, Account] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.open_account()
+
+    def open_account(self, **fields: Any) -> Account:
+        """Open an account; `fields` are those of `Account`, like its `key` and `wallet`."""
+        account = Account(self.tape, self.now, **fields)
+        self.accounts[account.key] = account
+        return account
 
     def now(self) -> int:
         """Market time in ns."""

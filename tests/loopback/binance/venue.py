@@ -5,6 +5,8 @@ from dataclasses import replace
 
 from tests.loopback.binance import history, listing, quotes
 from tests.loopback.binance.catalog import Catalog
+from tests.loopback.binance.desk import Desk
+from tests.loopback.binance.wallet import Wallet
 from tests.loopback.binance.weight import Meter, weight_of
 from tests.loopback.venue import Route, Routed, World
 from tests.loopback.wire import Answer, Refused, Request
@@ -24,6 +26,9 @@ class Binance(Routed):
             | quotes.routes(self.catalog)
         )
         self._routes = {("GET", f"/{dialect}/v1/{name}"): route for name, route in named.items()}
+        self.wallet = Wallet(self.catalog)
+        for (method, name), route in (Desk(self.catalog).routes() | self.wallet.routes()).items():
+            self._routes[method, f"/{dialect}/{name}"] = route
         data = history.data_routes(self.catalog)
         self._routes |= {("GET", f"/futures/data/{name}"): route for name, route in data.items()}
 

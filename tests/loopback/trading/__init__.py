@@ -1,0 +1,1 @@
+"""Accounts of the loopback exchange: orders that fill on the tape, positions, margin, funding. Any venue's."""
