@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from longshort.base.clock import DAY, HOUR, MINUTE, Interval, parse_instant
 from longshort.base.errors import DataError, VenueError
+from longshort.base.window import Window
 from longshort.connect.archive import ARCHIVE, Archive, Chunk, Patience
 from longshort.connect.archive_files import ArchiveFile, ArchiveSeries, day_files, holes, month_file, months
 from longshort.connect.archive_rows import read_archive_file
-from longshort.connect.pages import Window
 from tests.archive import (
     ArchiveServer,
     Fault,

@@ -20,6 +20,7 @@ import polars as pl
 
 from longshort.base.clock import DAY
 from longshort.base.errors import DataError, MissingExtra, VenueError
+from longshort.base.window import Window
 from longshort.connect.archive_files import (
     MILLISECOND,
     ArchiveFile,
@@ -32,7 +33,7 @@ from longshort.connect.archive_files import (
     published_until,
 )
 from longshort.connect.archive_rows import read_archive_file
-from longshort.connect.pages import INSTANT, Window
+from longshort.connect.rows import INSTANT
 
 if TYPE_CHECKING:
     import aiohttp

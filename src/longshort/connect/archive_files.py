@@ -16,8 +16,9 @@ import polars as pl
 from jaxtyping import Int64
 
 from longshort.base.clock import DAY, HOUR, MINUTE, SECOND, Interval
+from longshort.base.window import Window
 from longshort.connect.known_venues import Kind
-from longshort.connect.pages import COLUMNS, INSTANT, Window
+from longshort.connect.rows import COLUMNS, INSTANT
 
 Market = Literal["um", "cm"]
 MARKETS: Mapping[str, Market] = MappingProxyType({"binanceusdm": "um", "binancecoinm": "cm"})

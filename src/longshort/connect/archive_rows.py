@@ -18,7 +18,7 @@ from polars.exceptions import PolarsError
 from longshort.base.clock import SECOND, Interval
 from longshort.base.errors import DataError
 from longshort.connect.archive_files import MILLISECOND, SAMPLE, ArchiveFile
-from longshort.connect.pages import INSTANT
+from longshort.connect.rows import INSTANT
 
 KLINES = (
     "open_time,open,high,low,close,volume,close_time,quote_volume,count,"
