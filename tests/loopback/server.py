@@ -23,7 +23,7 @@ from tests.loopback.redirect import redirect
 from tests.loopback.sockets import Sockets
 from tests.loopback.trading.account import Account
 from tests.loopback.venue import Venue, World
-from tests.loopback.wire import Answer, Logged, Request
+from tests.loopback.wire import Answer, Logged, Refused, Request
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -150,6 +150,8 @@ class Server:
         try:
             answer = self.faults.answer(request, _switch if upgrade else venue.answer)
             session = venue.dial(request) if answer.status == 101 else None
+        except Refused as refused:
+            answer, session = refused.answer, None
         except Exception as crash:
             self._crashes.append(crash)
             raise

@@ -1,6 +1,6 @@
 """Binance's present: mark price, open interest, tickers, the book, the last trades.
 
-The book has one price on either side, a tick apart; trades are one a second on the walk of the bar.
+The book has one price on either side, a tick apart, and changes once a second; there is a trade each second too.
 """
 
 from collections.abc import Callable
@@ -20,9 +20,9 @@ def routes(catalog: Catalog) -> dict[str, Route]:
     return {
         "premiumIndex": lambda request: _each(catalog, request, premium),
         "openInterest": lambda request: _open_interest(catalog, catalog.reel(request.params.get("symbol"))),
-        "ticker/24hr": lambda request: _each(catalog, request, _day),
+        "ticker/24hr": lambda request: _each(catalog, request, day),
         "ticker/price": lambda request: _each(catalog, request, _last_price),
-        "ticker/bookTicker": lambda request: _each(catalog, request, _best_quotes),
+        "ticker/bookTicker": lambda request: _each(catalog, request, best_quotes),
         "depth": lambda request: _depth(catalog, catalog.reel(request.params.get("symbol"))),
         "trades": lambda request: _trades(catalog, request),
         "aggTrades": lambda request: _grouped_trades(catalog, request),
@@ -66,7 +66,8 @@ def _open_interest(catalog: Catalog, reel: Reel) -> dict[str, object]:
     }
 
 
-def _day(catalog: Catalog, reel: Reel) -> dict[str, object]:
+def day(catalog: Catalog, reel: Reel) -> dict[str, object]:
+    """The last 24 hours."""
     now = catalog.world.now()
     day = reel.shown("trade", MINUTE, now, (now - DAY, now + 1)) if reel.trades.interval == MINUTE else None
     values = (day or reel.shown("trade", reel.trades.interval, now, (now - DAY, now + 1))).values
@@ -99,7 +100,8 @@ def _last_price(catalog: Catalog, reel: Reel) -> dict[str, object]:
     return named | {"price": f"{reel.price('trade', now):.8f}", "time": now // MILLISECOND}
 
 
-def _best_quotes(catalog: Catalog, reel: Reel) -> dict[str, object]:
+def best_quotes(catalog: Catalog, reel: Reel) -> dict[str, object]:
+    """The best bid and ask."""
     now = catalog.world.now()
     bid, ask = reel.quotes(now)
     return {
@@ -112,17 +114,18 @@ def _best_quotes(catalog: Catalog, reel: Reel) -> dict[str, object]:
     }
 
 
+def book_at(reel: Reel, second: int) -> tuple[str, str]:
+    """The best bid and ask of the book in a market second, as they are written."""
+    bid, ask = reel.quotes(second * SECOND)
+    return f"{bid:.8f}", f"{ask:.8f}"
+
+
 def _depth(catalog: Catalog, reel: Reel) -> dict[str, object]:
-    now = catalog.world.now()
-    bid, ask = (f"{price:.8f}" for price in reel.quotes(now))
-    stamp = now // MILLISECOND
-    return {
-        "lastUpdateId": stamp,
-        "E": stamp,
-        "T": stamp,
-        "bids": [[bid, "100.000"]],
-        "asks": [[ask, "100.000"]],
-    }
+    second = catalog.world.now() // SECOND
+    bid, ask = book_at(reel, second)
+    stamp = catalog.world.now_ms()
+    levels = {"bids": [[bid, "100.000"]], "asks": [[ask, "100.000"]]}
+    return {"lastUpdateId": second, "E": stamp, "T": stamp} | levels
 
 
 def _trades(catalog: Catalog, request: Request) -> object:

@@ -6,9 +6,10 @@ from dataclasses import replace
 from tests.loopback.binance import history, listing, quotes
 from tests.loopback.binance.catalog import Catalog
 from tests.loopback.binance.desk import Desk
+from tests.loopback.binance.streams import MarketSession, UserSession
 from tests.loopback.binance.wallet import Wallet
 from tests.loopback.binance.weight import Meter, weight_of
-from tests.loopback.venue import Route, Routed, World
+from tests.loopback.venue import Route, Routed, Session, World
 from tests.loopback.wire import Answer, Refused, Request
 
 
@@ -19,7 +20,7 @@ class Binance(Routed):
         self.catalog = Catalog(world, inverse)
         self.meter = Meter(world.weight_per_minute)
         dialect = self.catalog.dialect
-        self.hosts: tuple[str, ...] = (f"{dialect}.binance.com",)
+        self.hosts: tuple[str, ...] = (f"{dialect}.binance.com", f"{dialect[0]}stream.binance.com")
         named = (
             listing.routes(self.catalog, self.meter)
             | history.routes(self.catalog)
@@ -43,3 +44,14 @@ class Binance(Routed):
             return refused.answer
         answer = super().answer(request)
         return replace(answer, headers={**answer.headers, **spent})
+
+    def dial(self, request: Request) -> Session:
+        """Open a stream on the paths that are in use; USD-M closed the old ones in 2026."""
+        public = "/ws" if self.catalog.inverse else "/market/ws"
+        key = request.params.get("listenKey") or request.path.rpartition("/")[2]
+        account = self.wallet.streams.get(key)
+        if account and request.path.startswith("/ws" if self.catalog.inverse else "/private/ws"):
+            return UserSession(self.catalog, account)
+        if request.path.startswith((public, "/public/ws")):
+            return MarketSession(self.catalog)
+        raise Refused(404, {"code": -1, "msg": f"No stream at {request.path}"})
