@@ -20,27 +20,24 @@ from longshort.data.news_times import Stamp, read_stamp
 LIST_NAMES = ("items", "articles", "results", "posts", "news", "entries", "stories", "data", "Data")
 REDDIT_TAIL = re.compile(r"\s*submitted by\s+/u/\S+(\s+to\s+r/\S+)?(\s*\[\w+\])*$")
 _ENDS = re.compile(rb"</(?:\w+:)?(?:item|entry)\s*>")
+_BARE_AMPERSAND = re.compile(rb"&(?!#?\w+;)")
 _BEGINS = re.compile(rb"<(?:\w+:)?(?:item|entry)[\s>]")
 
 
 def read_feed(body: bytes, reading: Reading, *, where: str | Path, content_type: str = "") -> Parsed:
     """Read RSS or Atom; raise `DataError` for anything else. Nothing is asked of the network."""
-    try:
-        import feedparser
-    except ImportError as error:
-        raise MissingExtra("feedparser", "news") from error
-    headers = {"content-type": content_type} if content_type else {}
-    feed = cast(
-        "dict[str, Any]", feedparser.parse(BytesIO(body), response_headers=headers)
-    )  # bytes alone may name a file
+    feed = _feed(body, content_type)
+    fault = _fault(feed)
+    if fault and _BARE_AMPERSAND.search(body):  # which feedparser would turn from AT&T into AT&T;
+        feed = _feed(_BARE_AMPERSAND.sub(b"&amp;", body), content_type)
     if not feed.get("version"):
         raise _no_feed(body, where)
     entries: list[dict[str, Any]] = [dict(entry) for entry in feed["entries"]]
-    is_cut = bool(feed.get("bozo")) and _breaks_off(body)
+    is_cut = bool(fault) and _breaks_off(body)
     whole = entries[:-1] if is_cut else entries
     items = [_entry(entry, reading) for entry in whole]
     kept = tuple(item for item in items if item.text)
-    remark = f"it breaks off: {len(whole)} whole items were taken" if is_cut else _fault(feed)
+    remark = f"it breaks off: whole items were taken, {len(whole)} in number" if is_cut else fault
     return Parsed(items=kept, skipped=len(items) - len(kept), remark=remark)
 
 
@@ -62,6 +59,15 @@ def read_json(body: bytes, reading: Reading, *, where: str | Path) -> Parsed:
     if rows is None:
         raise DataError("there is no list of items in it.", where=where)
     return Parsed(items=()) if not rows else read_rows(rows, reading, where=where)
+
+
+def _feed(body: bytes, content_type: str) -> dict[str, Any]:
+    try:
+        import feedparser
+    except ImportError as error:
+        raise MissingExtra("feedparser", "news") from error
+    headers = {"content-type": content_type} if content_type else {}
+    return feedparser.parse(BytesIO(body), response_headers=headers)  # as a stream: bytes could name a file
 
 
 def _of_known_maker(told: Object, reading: Reading, where: str | Path) -> Parsed | None:
