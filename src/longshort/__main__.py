@@ -22,6 +22,14 @@ app = typer.Typer(
     rich_markup_mode=None,  # rich help would take half of the 0.3 s that --help may take
 )
 config = typer.Typer(no_args_is_help=True, help="The settings of a study.")
+data_ = typer.Typer(no_args_is_help=True, help="What is in the lake.")
+
+
+class Form(StrEnum):
+    """How exported series are written."""
+
+    CSV = "csv"
+    PARQUET = "parquet"
 
 
 class Stamp(StrEnum):
@@ -71,6 +79,61 @@ def show(study: StudyPath, overrides: Overrides = None) -> None:
     start.config_show(Study.load(study, overrides or ()))
 
 
+class From(StrEnum):
+    """Where rows are fetched from."""
+
+    AUTO = "auto"
+    ARCHIVE = "archive"
+    REST = "rest"
+
+
+@app.command()
+def venues(
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAMES", help="Any that ccxt knows.")] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Say what each venue offers; closed ones say so."""
+    from longshort._commands import fetch as fetching
+
+    fetching.venues(names or (), as_json=as_json)
+
+
+@app.command()
+def fetch(  # noqa: PLR0913 an option each
+    *,
+    venue: Annotated[str, typer.Option(help="A ccxt id, like binanceusdm.")] = "binanceusdm",
+    symbols: Annotated[str, typer.Option(help="Like BTC/USDT:USDT,ETH/USDT:USDT.")] = "",
+    interval: Annotated[str, typer.Option(help="The length of a bar.")] = "1h",
+    since: Annotated[str, typer.Option(help="The first bar to open, like 2020-01-01.")] = "",
+    until: Annotated[str, typer.Option(help="Default: now.")] = "",
+    mark: Annotated[bool, typer.Option("--mark", help="Bars of the mark price too.")] = False,
+    index: Annotated[bool, typer.Option("--index", help="Bars of the index price too.")] = False,
+    open_interest: Annotated[bool, typer.Option("--open-interest", help="And open interest.")] = False,
+    funding: Annotated[bool, typer.Option(help="Funding settlements.")] = True,
+    source: Annotated[From, typer.Option("--from", help="Binance: bulk archive or REST.")] = From.AUTO,
+    archive: Annotated[str, typer.Option(help="A mirror of Binance's archive.")] = "",
+    replace: Annotated[bool, typer.Option("--replace", help="Where values differ, take the new.")] = False,
+    lake: LakePath = "",
+    as_json: AsJson = False,
+) -> None:
+    """Get bars, funding and more from an exchange into the lake; run again, it goes on where it was."""
+    from longshort._commands import fetch as fetching
+
+    extra = {"mark": mark, "index": index, "funding": funding, "open-interest": open_interest}
+    asked = fetching.Asked(
+        venue=venue,
+        symbols=symbols,
+        interval=interval,
+        since=since,
+        until=until,
+        measures=("bars", *(measure for measure, wished in extra.items() if wished)),
+        source=source.value,
+        replace=replace,
+    )
+    fetching.fetch_into_lake(asked, lake=lake, archive=archive, as_json=as_json)
+
+
 @app.command(name="import")
 def import_(  # noqa: PLR0913 an option each
     files: Annotated[list[Path], typer.Argument(metavar="FILES", help="Parquet or CSV: bars or funding.")],
@@ -89,6 +152,49 @@ def import_(  # noqa: PLR0913 an option each
     data.import_into_lake(files, options, lake=lake, as_json=as_json)
 
 
+app.add_typer(data_, name="data")
+
+Patterns = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="SERIES", help="Like binanceusdm/bars-1h/BTCUSDT or '*/BTCUSDT'."),
+]
+
+
+@data_.command(name="list")
+def list_(patterns: Patterns = None, *, lake: LakePath = "", as_json: AsJson = False) -> None:
+    """List series with their range, size and hash."""
+    from longshort._commands import lake as lakes
+
+    lakes.list_series(patterns or (), lake=lake, as_json=as_json)
+
+
+@data_.command()
+def export(
+    patterns: Patterns = None,
+    *,
+    to: Annotated[Path, typer.Option(help="The folder to fill.")] = Path("export"),
+    form: Annotated[Form, typer.Option("--as", help="The kind of file.")] = Form.CSV,
+    lake: LakePath = "",
+) -> None:
+    """Write series as files that import, pandas or a spreadsheet read."""
+    from longshort._commands import lake as lakes
+
+    lakes.export(patterns or (), to=to, form=form.value, lake=lake)
+
+
+@data_.command()
+def delete(
+    patterns: Annotated[list[str], typer.Argument(metavar="SERIES", help="As `data list` prints them.")],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    lake: LakePath = "",
+) -> None:
+    """Remove series for good."""
+    from longshort._commands import lake as lakes
+
+    lakes.delete(patterns, sure=yes, lake=lake)
+
+
 @app.command()
 def check(
     *,
@@ -100,9 +206,9 @@ def check(
 
     Gaps, silence, impossible bars, odd moves, funding holes, damage. Exit code 1 if a series is broken.
     """
-    from longshort._commands import data
+    from longshort._commands import check as certify
 
-    _exit_unless(data.check(lake=lake, venue=venue, as_json=as_json))
+    _exit_unless(certify.check(lake=lake, venue=venue, as_json=as_json))
 
 
 @app.command()

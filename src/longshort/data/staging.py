@@ -48,17 +48,23 @@ class Staging:
         waiting = (window for path in self._parts() for window in asked_windows(path))
         return join_windows([*self._lake.asked(self._series), *waiting])
 
+    def rows(self) -> pl.DataFrame:
+        """Everything there is, folded or not."""
+        return self._lake.merge(self._series, self._waiting(), replace=True).rows
+
     def fold(self, *, replace: bool = False) -> Merge:
         """Join everything that waits into the series; raise `DataError`, with nothing lost, on a conflict."""
         parts = self._parts()
-        new = _join([pl.read_parquet(path, memory_map=False) for path in parts], self._series)
-        merge = self._lake.merge(self._series, new, replace=replace)
+        merge = self._lake.merge(self._series, self._waiting(), replace=replace)
         if len(merge.rows):
             asked = [window for path in parts for window in asked_windows(path)]
             self._lake.write(self._series, merge.rows, asked=asked)
         if parts:
             shutil.rmtree(self._folder)
         return merge
+
+    def _waiting(self) -> pl.DataFrame:
+        return _join([pl.read_parquet(path, memory_map=False) for path in self._parts()], self._series)
 
     def _parts(self) -> list[Path]:
         """Oldest first; a file that a crash of the machine cut off is removed, and so asked for again."""

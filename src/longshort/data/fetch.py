@@ -1,0 +1,272 @@
+"""What a user wishes from a venue becomes rows of the lake: complete, once, and resumable after any interruption.
+
+    wish -> listings -> windows that were never asked for -> archive, then the venue itself -> staging -> lake
+
+A window counts as asked once the venue has answered for all of it; a row that is missing then is one that the
+venue does not have, and is counted, never filled. Running the same wish again asks for nothing twice.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import ExitStack, aclosing
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import polars as pl
+
+from longshort.base.clock import DAY, HOUR, MINUTE, Interval, format_instant
+from longshort.base.errors import DataError, VenueError
+from longshort.base.window import Window, join_windows, missing_windows
+from longshort.connect.archive import Archive
+from longshort.connect.archive_files import MARKETS, ArchiveSeries
+from longshort.connect.exchange import Exchange
+from longshort.connect.listing import Listing, resolve
+from longshort.connect.pages import first_listed, page, span
+from longshort.data.instruments import record_listed
+from longshort.data.lake import Lake, Measure, Merge, Series
+from longshort.data.staging import Staging, empty_rows
+
+PAGES_PER_STRETCH = 16  # what a crash can lose of one series
+AT_ONCE = 6  # stretches under way; the venue's pace is the exchange's business
+ARCHIVE_FROM = 3 * DAY  # a shorter stretch is asked from the venue itself at once
+FINEST_INTEREST = Interval(5 * MINUTE)  # no venue samples open interest more often
+MILLISECOND = 1_000_000
+USUAL_CADENCE = 8 * HOUR  # of funding: what progress counts in
+
+Source = Literal["auto", "archive", "rest"]
+Report = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What to fetch: symbols as the user wrote them, from `since_at` up to `until_at` or now.
+
+    `again` asks once more for what is missing inside windows that were asked for before.
+    """
+
+    venue: str
+    symbols: tuple[str, ...]
+    interval: Interval
+    since_at: int
+    until_at: int | None = None
+    measures: tuple[Measure, ...] = ("bars", "funding")
+    source: Source = "auto"
+    again: bool = False
+    replace: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """What one series received, `missing` of the wished rows excepted; `notes` are sentences for the user."""
+
+    series: Series
+    unified: str
+    rows: int
+    added: int
+    changed: int
+    missing: int
+    first_at: int | None
+    last_at: int | None
+    notes: tuple[str, ...] = ()
+
+
+async def fetch(wish: Wish, lake: Lake, report: Report, *, archive: Archive | None = None) -> list[Fetched]:
+    """Bring the lake up to the wish; raise `VenueError` or `DataError`, with everything kept that had come."""
+    async with Exchange(wish.venue) as exchange, archive or Archive() as source:
+        now = await exchange.server_now()
+        _refuse_impossible(wish, exchange, now)
+        listings = await exchange.listings()
+        chosen = [resolve(listings, symbol) for symbol in wish.symbols]
+        record_listed(lake.root / wish.venue, chosen)
+        fetcher = _Fetcher(wish, exchange, source, now)
+        with ExitStack() as locks:
+            targets = [
+                fetcher.target(listing, measure, lake, report)
+                for listing in chosen
+                for measure in wish.measures
+            ]
+            for target in targets:
+                locks.enter_context(lake.lock(target.series))
+            try:
+                await _together([fetcher.bring(target) for target in targets])
+            finally:
+                merges = [target.staging.fold(replace=wish.replace) for target in targets]
+        return [target.fetched(merge) for target, merge in zip(targets, merges, strict=True)]
+
+
+@dataclass(slots=True)
+class _Target:
+    """One series under way."""
+
+    series: Series
+    listing: Listing
+    interval: Interval | None
+    wanted: Window
+    staging: Staging
+    report: Report
+    done: int = 0
+    notes: list[str] = field(default_factory=list[str])
+
+    def missing(self) -> list[Window]:
+        """What of the wish nobody was asked for yet."""
+        return missing_windows(self.wanted, self.staging.windows())
+
+    def keep(self, asked: Sequence[Window], rows: pl.DataFrame) -> None:
+        """Put what came where a crash cannot reach it, and move the progress on."""
+        self.staging.put(asked, rows)
+        self.advance(sum(window.to_at - window.from_at for window in asked))
+
+    def advance(self, ns: int) -> None:
+        """Move the progress on by a time."""
+        step = self.interval.ns if self.interval else USUAL_CADENCE
+        of = max(1, (self.wanted.to_at - self.wanted.from_at) // step)
+        self.done += ns
+        self.report(f"{self.series.symbol} {self.series.kind}", min(self.done // step, of), of)
+
+    def fetched(self, merge: Merge) -> Fetched:
+        """What is there now."""
+        instants = merge.rows[self.series.columns[0]].to_physical()
+        first_at, last_at = (int(instants[k]) * MILLISECOND if len(instants) else None for k in (0, -1))
+        span_ns = last_at - first_at if first_at is not None and last_at is not None else 0
+        expected = span_ns // self.interval.ns + 1 if self.interval and len(instants) else len(instants)
+        return Fetched(
+            series=self.series,
+            unified=self.listing.unified,
+            rows=len(instants),
+            added=merge.added,
+            changed=merge.changed,
+            missing=expected - len(instants),
+            first_at=first_at,
+            last_at=last_at,
+            notes=tuple(self.notes),
+        )
+
+
+class _Fetcher:
+    """Brings series: years from the archive where there is one, the rest from the venue itself."""
+
+    def __init__(self, wish: Wish, exchange: Exchange, archive: Archive, now: int) -> None:
+        self._wish = wish
+        self._exchange = exchange
+        self._archive = archive
+        self._now = now
+        self._slots = asyncio.Semaphore(AT_ONCE)
+
+    def target(self, listing: Listing, measure: Measure, lake: Lake, report: Report) -> _Target:
+        """One series of the wish; bars that have not closed are not wished for."""
+        wish = self._wish
+        interval = _interval(measure, wish.interval)
+        series = Series.of(wish.venue, measure, interval, listing.instrument.symbol)
+        step = interval.ns if interval else 1
+        until_at = min(wish.until_at or self._now, self._now) // step * step
+        wanted = Window(-(-wish.since_at // step) * step, until_at)
+        return _Target(series, listing, interval, wanted, Staging(lake, series), report)
+
+    async def bring(self, target: _Target) -> None:
+        """Ask for everything that was not asked for before, and once more for holes where that is wished."""
+        if self._wish.source != "rest":
+            await self._take_archive(target)
+        if self._wish.source != "archive":
+            await self._ask(target, await self._after_listing(target))
+        if self._wish.again:
+            await self._ask(target, _holes(target))
+
+    async def _take_archive(self, target: _Target) -> None:
+        market = MARKETS.get(self._wish.venue)
+        if market is None:
+            return
+        series = ArchiveSeries(
+            market=market, symbol=target.listing.id, kind=target.series.measure, interval=target.interval
+        )
+        worth = [w for w in target.missing() if w.to_at - w.from_at > ARCHIVE_FROM and w.from_at < self._now]
+        for window in worth if series.offered else ():
+            async with aclosing(self._archive.chunks(series, window, self._now)) as chunks:
+                async for chunk in chunks:
+                    target.keep(missing_windows(chunk.window, chunk.missing), chunk.rows)
+                    target.notes += chunk.refused
+
+    async def _after_listing(self, target: _Target) -> list[Window]:
+        """What is missing from the day on that the venue has anything; that it has nothing before is an answer."""
+        missing = target.missing()
+        if not missing:
+            return []
+        kind = target.series.measure
+        first_at = await first_listed(self._exchange, target.listing, kind, target.interval)
+        if missing[0].from_at < first_at:
+            begins = format_instant(min(first_at, target.wanted.to_at))
+            if kind in self._exchange.venue.history:
+                target.notes.append(f"{self._wish.venue} itself keeps {kind} from {begins} only")
+            before = [Window(w.from_at, min(w.to_at, first_at)) for w in missing if w.from_at < first_at]
+            target.keep(before, empty_rows(target.series))
+        return target.missing()
+
+    async def _ask(self, target: _Target, windows: Sequence[Window]) -> None:
+        longest = span(self._exchange, target.series.measure, target.interval)
+        stretches = [s for w in _gather(windows, longest) for s in w.split(longest * PAGES_PER_STRETCH)]
+        await _together([self._stretch(target, stretch, longest) for stretch in stretches])
+
+    async def _stretch(self, target: _Target, stretch: Window, longest: int) -> None:
+        async with self._slots:
+            pages = [
+                await page(self._exchange, target.series.measure, target.listing, target.interval, window)
+                for window in stretch.split(longest)
+            ]
+        target.keep([stretch], pl.concat(pages))
+
+
+def _interval(measure: Measure, wished: Interval) -> Interval | None:
+    match measure:
+        case "funding":
+            return None
+        case "open-interest":
+            return max(wished, FINEST_INTEREST, key=lambda interval: interval.ns)
+        case _:
+            return wished
+
+
+def _refuse_impossible(wish: Wish, exchange: Exchange, now: int) -> None:
+    if wish.since_at >= now:
+        raise DataError(f"{format_instant(wish.since_at)} has not come yet.", where="--since")
+    if wish.until_at is not None and wish.until_at <= wish.since_at:
+        raise DataError("the end is not after the beginning.", where="--until")
+    if wish.interval not in exchange.intervals():
+        raise VenueError(
+            f"has no bars of {wish.interval}.",
+            where=wish.venue,
+            remedy=f"It has {', '.join(map(str, exchange.intervals()))}.",
+        )
+    for measure in wish.measures:
+        if not exchange.offers(measure) and not (measure == "open-interest" and wish.venue in MARKETS):
+            raise VenueError(f"has no history of {measure}.", where=wish.venue)
+
+
+def _gather(windows: Sequence[Window], longest: int) -> list[Window]:
+    """Windows so near to each other that one page covers them become one."""
+    gathered: list[Window] = []
+    for window in join_windows(windows):
+        if gathered and window.to_at - gathered[-1].from_at <= longest:
+            gathered[-1] = Window(gathered[-1].from_at, window.to_at)
+        else:
+            gathered.append(window)
+    return gathered
+
+
+def _holes(target: _Target) -> list[Window]:
+    """Rows that are missing between others, in the lake and in what waits for it."""
+    if target.interval is None:
+        return []
+    step = target.interval.ns
+    at = target.staging.rows()[target.series.columns[0]].to_physical() * MILLISECOND
+    before = at.filter((at.diff().shift(-1) > step).fill_null(value=False)).to_list()
+    after = at.filter((at.diff() > step).fill_null(value=False)).to_list()
+    return [Window(first + step, last) for first, last in zip(before, after, strict=True)]
+
+
+async def _together(tasks: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """Run all; the first that fails ends the others and is raised by itself."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for task in tasks:
+                group.create_task(task)
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from None
