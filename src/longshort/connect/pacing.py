@@ -86,9 +86,10 @@ class Pacer:
         while True:
             await self._gate()
             now = self._timing.now()
-            start = max(
-                now, min(self._next_at.get(name, 0), now + MINUTE)
-            )  # a clock set back holds up nobody
+            if now < self._seen_at:  # the clock was set back: queue anew
+                self._next_at.clear()
+            self._seen_at = now
+            start = max(now, self._next_at.get(name, 0))
             self._next_at[name] = start + length
             if start > now:
                 await self._timing.sleep((start - now) / SECOND)
