@@ -30,6 +30,7 @@ from tests.archive import (
 )
 
 HOURLY = ArchiveSeries(market="um", symbol="BTCUSDT", kind="bars", interval=Interval.parse("1h"))
+FINE = ArchiveSeries(market="um", symbol="BTCUSDT", kind="bars", interval=Interval.parse("5m"))
 MARK = ArchiveSeries(market="um", symbol="BTCUSDT", kind="mark", interval=Interval.parse("1h"))
 FUNDING = ArchiveSeries(market="um", symbol="BTCUSDT", kind="funding")
 INTEREST = ArchiveSeries(market="um", symbol="BTCUSDT", kind="open-interest", interval=Interval.parse("1h"))
@@ -204,14 +205,16 @@ def test_a_month_without_a_file_comes_from_its_days(archive: ArchiveServer) -> N
     assert missing_of(chunks) == []
 
 
-def test_a_few_days_do_not_cost_a_month(archive: ArchiveServer) -> None:
-    publish_months(archive, span("2024-01-01", "2024-02-01"))
-    publish_days(archive, span("2024-01-01", "2024-02-01"))
+def test_a_few_days_of_fine_bars_do_not_cost_a_month(archive: ArchiveServer) -> None:
+    window = span("2024-01-10", "2024-01-12T05:00")
+    publish_months(archive, span("2024-01-01", "2024-02-01"), FINE)
+    publish_days(archive, span("2024-01-10", "2024-01-12"), FINE)
 
-    chunks = read(archive, span("2024-01-10", "2024-01-12T05:00"))
+    chunks = read(archive, window, FINE)
 
-    assert rows_of(chunks).equals(bars(span("2024-01-10", "2024-01-12T05:00")))
-    assert sorted(archive.asked_zips()) == [f"BTCUSDT-1h-2024-01-{day}.zip" for day in (10, 11, 12)]
+    assert rows_of(chunks).equals(bars(window, FINE))
+    assert archive.asked_zips()[-1] == "BTCUSDT-5m-2024-01.zip"
+    assert sorted(archive.asked_zips()[:-1]) == ["BTCUSDT-5m-2024-01-10.zip", "BTCUSDT-5m-2024-01-11.zip"]
 
 
 @pytest.mark.parametrize("fault", ["500", "429", "html", "reset", "short", "stall", "swapped"])

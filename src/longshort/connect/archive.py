@@ -11,14 +11,14 @@ import html
 import re
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import urlencode
 
 import polars as pl
 
-from longshort.base.clock import DAY
+from longshort.base.clock import DAY, MINUTE
 from longshort.base.errors import DataError, MissingExtra, VenueError
 from longshort.base.window import Window
 from longshort.connect.archive_files import (
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 ARCHIVE = "https://data.binance.vision"
 LISTING = "https://s3-ap-northeast-1.amazonaws.com/data.binance.vision"
-FEW_DAYS = 7  # up to here, daily files are less to download than their month
+FEW_DAYS, FINE = 7, 5 * MINUTE  # so few days of such fine bars are less to download than their month
 MONTHS_AHEAD = 6  # in flight while the caller stores one: bounds memory
 PASSING = (408, 425, 429)  # answers in 4xx that time may cure
 HASH = re.compile(rb"\s*([0-9a-fA-F]{64})\s")
@@ -103,7 +103,7 @@ class Archive:
         if self._session:
             await self._session.close()
 
-    async def chunks(self, series: ArchiveSeries, window: Window, now: int) -> AsyncIterator[Chunk]:
+    async def chunks(self, series: ArchiveSeries, window: Window, now: int) -> AsyncGenerator[Chunk, None]:
         """The window, one chunk per calendar month, in order and without a gap between chunks.
 
         Read it inside `contextlib.aclosing`, so that what is under way ends when the caller stops. Raise
@@ -268,7 +268,8 @@ class _Part:
                 return ("daily",)
             case _:
                 few = self.window.to_at - self.window.from_at <= FEW_DAYS * DAY
-                return ("daily", "monthly") if few else ("monthly", "daily")
+                fine = self.series.interval is not None and self.series.interval.ns <= FINE
+                return ("daily", "monthly") if few and fine else ("monthly", "daily")
 
 
 def _merged(found: "list[_Outcome]", part: _Part) -> pl.DataFrame:
