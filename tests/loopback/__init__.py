@@ -10,21 +10,45 @@
         exchange.sockets.silent = True                       # streams die, pings are answered
         exchange.disconnect(1001); exchange.down()           # streams closed; nothing listens
         exchange.requests, exchange.count("*/klines")        # what was asked and answered
+        exchange.account().position("BTC/USDT:USDT")         # what orders signed with its credentials have done
+
+`sites=[folder("data.binance.vision", path)]` plays web sites too: archives, feeds.
 
 A `Tape` holds the past and the future of each contract; the clock decides what is shown: `WallClock`, `FastClock`,
 or `HandClock`, which a test moves. Without a clock time stands still at the tape's end.
 """
 
-from collections.abc import Callable, Sequence
-from types import MappingProxyType
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from tests.loopback.binance.venue import Binance
-from tests.loopback.clock import FastClock, HandClock, MarketClock, WallClock
-from tests.loopback.makers import BTC, BTC_INVERSE, ETH, from_lake, random_walk, simulated
-from tests.loopback.server import Server
-from tests.loopback.tape import Contract, Reel, Samples, Tape
-from tests.loopback.venue import Venue, World
+if TYPE_CHECKING:
+    from tests.loopback.clock import FastClock, HandClock, WallClock
+    from tests.loopback.exchange import loopback
+    from tests.loopback.makers import BTC, BTC_INVERSE, ETH, from_lake, random_walk, simulated
+    from tests.loopback.server import Server
+    from tests.loopback.sites import Site, folder, pages
+    from tests.loopback.tape import Contract, Reel, Samples, Tape
+
+_HOMES = {
+    "BTC": "makers",
+    "BTC_INVERSE": "makers",
+    "Contract": "tape",
+    "ETH": "makers",
+    "FastClock": "clock",
+    "HandClock": "clock",
+    "Reel": "tape",
+    "Samples": "tape",
+    "Server": "server",
+    "Site": "sites",
+    "Tape": "tape",
+    "WallClock": "clock",
+    "folder": "sites",
+    "from_lake": "makers",
+    "loopback": "exchange",
+    "pages": "sites",
+    "random_walk": "makers",
+    "simulated": "makers",
+}
 
 __all__ = [
     "BTC",
@@ -36,25 +60,20 @@ __all__ = [
     "Reel",
     "Samples",
     "Server",
+    "Site",
     "Tape",
     "WallClock",
+    "folder",
     "from_lake",
     "loopback",
+    "pages",
     "random_walk",
     "simulated",
 ]
 
-VENUES: MappingProxyType[str, Callable[[World], Venue]] = MappingProxyType(
-    {
-        "binanceusdm": lambda world: Binance(world, inverse=False),
-        "binancecoinm": lambda world: Binance(world, inverse=True),
-    }
-)
 
-
-def loopback(
-    tape: Tape, *, clock: MarketClock | None = None, venues: Sequence[str] = ("binanceusdm",), **world: Any
-) -> Server:
-    """A server to be entered; `world` are further fields of `World`, like `weight_per_minute`."""
-    shared = World(tape=tape, clock=clock or HandClock(tape.last_at), **world)
-    return Server(shared, [VENUES[name](shared) for name in venues])
+def __getattr__(name: str) -> Any:
+    """Import a name when it is used, so that the redirected child starts without this server."""
+    if name not in _HOMES:
+        raise AttributeError(name)
+    return getattr(import_module(f"tests.loopback.{_HOMES[name]}"), name)
