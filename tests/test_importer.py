@@ -41,8 +41,11 @@ def put(column: str, row: int, value: object) -> Callable[[pl.DataFrame], pl.Dat
     return change
 
 
+USDM = ImportOptions(venue="binanceusdm")
+
+
 def do_import(lake: Lake, *paths: Path, **options: object) -> list[str]:
-    done = import_files(paths, lake, ImportOptions(**options))  # type: ignore[arg-type]
+    done = import_files(paths, lake, ImportOptions(**{"venue": "binanceusdm", **options}))  # type: ignore[arg-type]
     return [f"{i.series} {i.added}+{i.changed} of {i.rows}" for i in done]
 
 
@@ -142,7 +145,7 @@ def test_the_interval_is_that_of_the_spacing(
     folder = tmp_path_factory.mktemp("spacing")
     make_frame(count, step=60 * minutes).write_parquet(folder / "BTCUSDT.parquet")
 
-    imported = import_files([folder / "BTCUSDT.parquet"], Lake(folder / "lake"))
+    imported = import_files([folder / "BTCUSDT.parquet"], Lake(folder / "lake"), USDM)
 
     assert imported[0].series.interval == Interval(minutes * 60 * 10**9)
 
@@ -178,7 +181,8 @@ def test_funding_is_told_by_its_rate(tmp_path: Path, lake: Lake) -> None:
 
 
 BAD_BARS = {
-    "there is no volume column.*marks and indices": lambda f: f.drop("volume"),
+    "there is no volume column.*add --as mark or --as index": lambda f: f.drop("volume"),
+    "closes alone are no bars": lambda f: f.select("ts", "close"),
     "there is no close column. Name it close or c": lambda f: f.drop("close"),
     "there is no opened_at column": lambda f: f.drop("ts"),
     r"row 5 \(2024-01-01 03:00:00Z\) repeats the time": put("ts", 4, FIRST + 3 * 3600),
@@ -205,7 +209,7 @@ BAD_BARS = {
     "one bar does not tell its length": lambda f: f[:1],
     "there are no rows": lambda f: f[:0],
     "times are in ms and in s": put("ts", 11, FIRST * 1000),
-    "neither bars nor funding: its columns are volume": lambda f: f.select("volume"),
+    "neither bars nor funding nor open interest: its columns are volume": lambda f: f.select("volume"),
     r"row 1 .* is a bar that has not closed yet": lambda f: f.with_columns(pl.col("ts") + 3600 * 832_800),
 }
 
@@ -257,7 +261,7 @@ def test_bad_funding_is_refused(tmp_path: Path, lake: Lake) -> None:
     [
         ("gone.parquet", None, "no such file"),
         ("BTCUSDT.parquet", b"hello", "not a Parquet file. Save it again"),
-        ("BTCUSDT.xlsx", b"hello", "neither .parquet nor .csv nor .csv.gz"),
+        ("BTCUSDT.xlsx", b"hello", "neither .parquet nor .csv nor .json"),
         ("BTCUSDT.csv.gz", b"hello", "not a readable CSV file"),
     ],
 )
@@ -293,7 +297,7 @@ def test_the_symbol_is_read_from_the_file_s_name(name: str, symbol: str) -> None
 
 @pytest.mark.parametrize("name", ["prices.csv", "binance_usdt_perp_4h_panel.parquet", "BTCUSDT_ETHUSDT.csv"])
 def test_a_name_without_exactly_one_symbol_is_refused(name: str) -> None:
-    with pytest.raises(DataError, match="Name the file for one coin"):
+    with pytest.raises(DataError, match="Name the file for one symbol"):
         symbol_in_name(Path(name))
 
 
@@ -318,7 +322,7 @@ def test_two_files_that_disagree_write_nothing(tmp_path: Path, lake: Lake) -> No
     with pytest.raises(
         DataError, match=r"b_BTCUSDT\.parquet: volume at 2024-01-01 00:00Z is 10 on record but 11"
     ):
-        import_files([one, other], lake)
+        import_files([one, other], lake, USDM)
     assert not lake.root.exists()
 
 
@@ -327,8 +331,8 @@ def test_a_bar_enters_only_once_it_has_closed(tmp_path: Path, lake: Lake) -> Non
     make_frame(2).write_parquet(path)
 
     with pytest.raises(DataError, match=r"row 2 \(2024-01-01 01:00:00Z\) is a bar that has not closed yet"):
-        import_files([path], lake, now=parse_instant("2024-01-01T01:59Z"))
-    assert len(import_files([path], lake, now=parse_instant("2024-01-01T02:00Z"))) == 1
+        import_files([path], lake, USDM, now=parse_instant("2024-01-01T01:59Z"))
+    assert len(import_files([path], lake, USDM, now=parse_instant("2024-01-01T02:00Z"))) == 1
 
 
 @pytest.mark.parametrize(

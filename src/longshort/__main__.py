@@ -39,6 +39,16 @@ class Stamp(StrEnum):
     CLOSE = "close"
 
 
+class Kind(StrEnum):
+    """What a file measures."""
+
+    BARS = "bars"
+    MARK = "mark"
+    INDEX = "index"
+    FUNDING = "funding"
+    OPEN_INTEREST = "open-interest"
+
+
 StudyPath = Annotated[
     Path, typer.Argument(metavar="STUDY", help="A study file, or the folder that holds one.")
 ]
@@ -136,19 +146,30 @@ def fetch(  # noqa: PLR0913 an option each
 
 @app.command(name="import")
 def import_(  # noqa: PLR0913 an option each
-    files: Annotated[list[Path], typer.Argument(metavar="FILES", help="Parquet or CSV: bars or funding.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILES", help="Parquet, CSV or JSON.")],
     *,
-    venue: Annotated[str, typer.Option(help="Where they were traded.")] = "binanceusdm",
+    venue: Annotated[str, typer.Option(help="Default: as the files' names say.")] = "",
+    kind: Annotated[Kind | None, typer.Option("--as", help="Default: as the columns say.")] = None,
     interval: Annotated[str, typer.Option(help="Like 1h; default: from their spacing.")] = "",
-    stamped: Annotated[Stamp, typer.Option(help="What the time of a bar is.")] = Stamp.OPEN,
+    stamped: Annotated[
+        Stamp | None, typer.Option(help="What the time of a bar is; default: its open.")
+    ] = None,
+    calendar: Annotated[str | None, typer.Option(help="Stocks: their exchange's, like XNYS.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Where values differ, take the new.")] = False,
     lake: LakePath = "",
     as_json: AsJson = False,
 ) -> None:
-    """Put bars and funding into the lake: all files, or none."""
+    """Put bars, marks, indices, funding and open interest into the lake: all files, or none."""
     from longshort._commands import data
 
-    options = data.parse_options(venue, interval, stamped.value, replace=replace)
+    options = data.parse_options(
+        venue,
+        kind.value if kind else None,
+        interval,
+        stamped.value if stamped else None,
+        calendar,
+        replace=replace,
+    )
     data.import_into_lake(files, options, lake=lake, as_json=as_json)
 
 

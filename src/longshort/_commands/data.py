@@ -1,4 +1,4 @@
-"""`import`, `check` and `facts`: fill the lake, certify it, and say what its returns are like."""
+"""`import` and `facts`: fill the lake, and say what its returns are like."""
 
 import os
 from collections.abc import Sequence
@@ -6,20 +6,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
-from rich.text import Text
-
 from longshort._commands.terminal import emit_json, note, say, say_table
+from longshort.base.calendar import find_calendar
 from longshort.base.clock import Interval, format_instant
 from longshort.base.errors import DataError
 from longshort.base.settings import DataSettings, Study
 from longshort.data.bars import Bars
-from longshort.data.check import Certificate, check_lake
 from longshort.data.facts import Facts, measure_facts, profile_correlation
 from longshort.data.importer import Imported, ImportOptions, import_files
-from longshort.data.lake import Lake
+from longshort.data.lake import Lake, Measure
 from longshort.data.market import find_lake, load_bars
-
-GRADE_STYLES = {"clean": "green", "usable": "yellow", "broken": "bold red"}
+from longshort.data.sources import source_of
 
 
 def import_into_lake(files: Sequence[Path], options: ImportOptions, *, lake: str, as_json: bool) -> None:
@@ -29,46 +26,34 @@ def import_into_lake(files: Sequence[Path], options: ImportOptions, *, lake: str
     if as_json:
         emit_json([_imported_json(i) for i in imported])
         return
-    rows = [
-        [
-            i.series.kind,
-            i.series.symbol,
-            f"{i.rows:,}",
-            f"{i.added:,}",
-            f"{i.changed:,}",
-            format_instant(i.first_at),
-            format_instant(i.last_at),
-        ]
-        for i in imported
-    ]
-    title = f"{root}/{options.venue}: {len(imported)} series, bars stamped at their {options.stamped}"
-    say_table(title, ["kind", "symbol", ">rows", ">new", ">replaced", "first", "last"], rows)
+    for venue in dict.fromkeys(i.series.venue for i in imported):
+        _say_imported(root, venue, [i for i in imported if i.series.venue == venue], options)
     if not any(i.added + i.changed for i in imported):
         say("Nothing new: every row was in the lake already.")
+    if not options.venue:
+        note("The venue is the one that the files' names tell; --venue names another.")
     note("Look them over with `longshort check`.")
 
 
 def parse_options(
-    venue: str, interval: str, stamped: Literal["open", "close"], *, replace: bool
+    venue: str,
+    measure: Measure | None,
+    interval: str,
+    stamped: Literal["open", "close"] | None,
+    calendar: str | None,
+    *,
+    replace: bool,
 ) -> ImportOptions:
     """The options as the command line gives them."""
     parsed = Interval.parse(interval) if interval else None
-    return ImportOptions(venue=venue, interval=parsed, stamped=stamped, replace=replace)
-
-
-def check(*, lake: str, venue: str, as_json: bool) -> bool:
-    """Print the certificate of every series; False if any is broken."""
-    root = find_lake(lake, Path())
-    certificates = check_lake(Lake(root), venue or None)
-    if not certificates:
-        raise DataError(
-            "there is nothing to check.", where=root, remedy="Fill the lake with `longshort import FILES...`."
-        )
-    if as_json:
-        emit_json([asdict(c) | {"missing": c.missing} for c in certificates])
-    else:
-        _say_certificates(root, certificates)
-    return all(c.grade != "broken" for c in certificates)
+    return ImportOptions(
+        venue=venue,
+        measure=measure,
+        interval=parsed,
+        stamped=stamped,
+        calendar=calendar and find_calendar(calendar).name,
+        replace=replace,
+    )
 
 
 def facts(study: Study | None, *, lake: str, venue: str, interval: str, as_json: bool) -> None:
@@ -80,7 +65,14 @@ def facts(study: Study | None, *, lake: str, venue: str, interval: str, as_json:
     )
     embedded = load_bars(
         wanted.model_copy(
-            update={"source": "embedded", "interval": "1h", "symbols": (), "since": "", "until": ""}
+            update={
+                "source": "embedded",
+                "interval": "1h",
+                "symbols": (),
+                "since": "",
+                "until": "",
+                "calendar": "",
+            }
         )
     )
     markets = {"embedded": embedded}
@@ -97,6 +89,32 @@ def facts(study: Study | None, *, lake: str, venue: str, interval: str, as_json:
     _say_facts(measured)
 
 
+def _say_imported(root: Path, venue: str, imported: Sequence[Imported], options: ImportOptions) -> None:
+    rows = [
+        [
+            i.series.kind,
+            i.series.symbol,
+            f"{i.rows:,}",
+            f"{i.added:,}",
+            f"{i.changed:,}",
+            format_instant(i.first_at),
+            format_instant(i.last_at),
+        ]
+        for i in imported
+    ]
+    calendar = source_of(venue).calendar if options.calendar is None else options.calendar
+    stamped = options.stamped or source_of(venue).stamped
+    how = f"days of {calendar}" if calendar else f"bars stamped at their {stamped}"
+    title = f"{root}/{venue}: {len(imported)} series, {how}"
+    say_table(title, ["kind", "symbol", ">rows", ">new", ">replaced", "first", "last"], rows)
+    for i in imported:
+        if i.widened:
+            say(
+                f"{i.series.symbol}: {i.widened:,} bars opened outside their range, at the close before, as they "
+                f"do at {venue}; their high or low was moved to hold the open."
+            )
+
+
 def _imported_json(imported: Imported) -> dict[str, object]:
     return {
         "venue": imported.series.venue,
@@ -106,41 +124,10 @@ def _imported_json(imported: Imported) -> dict[str, object]:
         "rows": imported.rows,
         "added": imported.added,
         "replaced": imported.changed,
+        "widened": imported.widened,
         "first": format_instant(imported.first_at),
         "last": format_instant(imported.last_at),
     }
-
-
-def _say_certificates(root: Path, certificates: Sequence[Certificate]) -> None:
-    columns = ["kind", "symbol", "grade", ">rows", ">missing", "first", "last", "findings"]
-    for venue in sorted({c.venue for c in certificates}):
-        rows = [_certificate_row(c) for c in certificates if c.venue == venue]
-        say_table(f"{root}/{venue}", columns, rows)
-    for c in certificates:
-        places = [f"gap at {p}" for p in c.gap_places] + [f"odd move at {p}" for p in c.outlier_places]
-        if places:
-            say(f"{c.venue}/{c.kind}/{c.symbol}: {', '.join(places)}{_more(c)}", style="dim")
-    counts = [f"{sum(c.grade == grade for c in certificates):,} {grade}" for grade in GRADE_STYLES]
-    say(f"{len(certificates):,} series: {', '.join(counts)}.")
-
-
-def _certificate_row(certificate: Certificate) -> list[str | Text]:
-    return [
-        certificate.kind,
-        certificate.symbol,
-        Text(certificate.grade, style=GRADE_STYLES[certificate.grade]),
-        f"{certificate.rows:,}",
-        f"{certificate.missing:,}",
-        certificate.first[:10],
-        certificate.last[:10],
-        "; ".join(certificate.reasons),
-    ]
-
-
-def _more(certificate: Certificate) -> str:
-    named = len(certificate.gap_places) + len(certificate.outlier_places)
-    others = certificate.gaps + certificate.outliers - named
-    return f", and {others:,} more" if others else ""
 
 
 def _lake_bars(wanted: DataSettings, folder: Path) -> Bars | None:

@@ -51,7 +51,7 @@ def measure_facts(bars: Bars) -> Facts:
     """
     log_return = _log_returns(bars)
     size = np.abs(log_return)
-    opened_at = bars.closed_at[1:] - bars.interval.ns
+    opened_at = bars.opened_at[1:]
     hour, weekday = opened_at // HOUR % 24, (opened_at // DAY + MONDAY) % 7
     deviation = log_return - np.nanmean(log_return, axis=0)
     variance = np.nanmean(deviation**2, axis=0)

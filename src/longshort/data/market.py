@@ -1,31 +1,37 @@
 """Bars for a study: from the lake or from the embedded market, on one grid of closing instants.
 
-This is the one place where opening stamps become closing ones. Nothing is filled: a bar that is not on record
-is absent, and a bar in which a settlement may be missing has no funding coverage.
+Nothing is filled: a bar that is not on record is absent, and a bar in which a settlement may be missing has no
+funding coverage. `grid.py` lays the rows of several coins side by side.
 """
 
 import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float64, Int64
 
-from longshort.base.calendar import AlwaysOpen
+from longshort.base.calendar import AlwaysOpen, Calendar, find_calendar
 from longshort.base.clock import HOUR, Interval, format_instant, parse_instant
 from longshort.base.errors import DataError
 from longshort.base.instrument import Instrument
 from longshort.base.settings import DataSettings
-from longshort.data.bars import Bars
-from longshort.data.funding import Settlements, settle_on_grid
+from longshort.data.bars import Bars, Gauge
+from longshort.data.funding import Settlements
+from longshort.data.grid import MILLISECOND, Sampled, assemble
 from longshort.data.instruments import infer_instrument, read_instruments
-from longshort.data.lake import FUNDING, Lake, Series
+from longshort.data.lake import FUNDING, Lake, Measure, Series
 from longshort.data.simulator import simulate_market
+from longshort.data.sources import spellings
 
 NO_SETTLEMENTS = Settlements(settled_at=np.zeros(0, dtype=np.int64), rate=np.zeros(0))
-MILLISECOND = 1_000_000
+GAUGES: Mapping[Gauge, Measure] = {
+    "mark_close": "mark",
+    "index_close": "index",
+    "open_interest": "open-interest",
+}
 
 
 def load_bars(settings: DataSettings, folder: Path = Path()) -> Bars:
@@ -62,13 +68,17 @@ def _embedded(settings: DataSettings) -> Bars:
         raise DataError(
             "the embedded market has hourly bars only.", where="data.interval", remedy='Write "1h".'
         )
+    if not isinstance(find_calendar(settings.calendar), AlwaysOpen):
+        raise DataError(
+            "the embedded market is always open.", where="data.calendar", remedy='Leave it empty: "".'
+        )
     bars = simulate_market(
         settings.embedded_coins,
         settings.embedded_bars,
         edge=settings.embedded_edge,
         seed=settings.embedded_seed,
     ).bars
-    chosen = _choose(settings.symbols, bars.symbols, "the embedded market")
+    chosen = choose(settings.symbols, bars.symbols, "the embedded market")
     return bars.coins([bars.symbols.index(s) for s in chosen])
 
 
@@ -80,68 +90,53 @@ def _from_lake(lake: Lake, settings: DataSettings) -> Bars:
         raise DataError(
             f"no {interval} bars in the lake.", where=lake.root / venue, remedy=_intervals(lake, venue)
         )
-    chosen = _choose(settings.symbols, known, f"the lake's {interval} bars of {venue}")
+    chosen = choose(settings.symbols, known, f"the lake's {interval} bars of {venue}")
     rows = [lake.read(Series.bars(venue, interval, symbol)) for symbol in chosen]
     recorded = read_instruments(lake.root / venue)
     instruments = [
-        recorded.get(symbol) or infer_instrument(venue, symbol, r)
+        recorded.get(symbol) or infer_instrument(venue, symbol, r, calendar=settings.calendar)
         for symbol, r in zip(chosen, rows, strict=True)
     ]
-    with_funding = {s.symbol for s in lake.series(venue, FUNDING)}
-    funding = [
-        _settlements(lake.read(Series(venue, FUNDING, symbol))) if symbol in with_funding else NO_SETTLEMENTS
-        for symbol in chosen
-    ]
-    return assemble(interval, instruments, rows, funding)
+    calendar = _calendar(settings.calendar, instruments)
+    if not isinstance(calendar, AlwaysOpen):
+        instruments = [replace(i, has_funding=False) for i in instruments]
+    funding = [_funding(lake, Series(venue, FUNDING, symbol)) for symbol in chosen]
+    gauges: dict[Gauge, list[Sampled]] = {
+        name: _gauge(lake, venue, measure, interval, chosen) for name, measure in GAUGES.items()
+    }
+    return assemble(interval, instruments, rows, funding, calendar=calendar, gauges=gauges)
 
 
-def assemble(
-    interval: Interval,
-    instruments: Sequence[Instrument],
-    rows: Sequence[pl.DataFrame],
-    funding: Sequence[Settlements],
-) -> Bars:
-    """Lay the lake's rows of several coins on the grid from the first close of any to the last."""
-    stamps = [_closed_at(r, interval, i.symbol) for r, i in zip(rows, instruments, strict=True)]
-    calendar = AlwaysOpen()
-    closed_at = calendar.grid(int(min(s[0] for s in stamps)), int(max(s[-1] for s in stamps)), interval)
-    shape = (len(closed_at), len(rows))
-    place = [(s - closed_at[0]) // interval.ns for s in stamps]
-    prices: dict[str, Float64[np.ndarray, "time asset"]] = {}
-    for name in ("open", "high", "low", "close", "volume"):
-        prices[name] = np.full(shape, np.nan)
-        for a, r in enumerate(rows):
-            prices[name][place[a], a] = r[name].to_numpy()
-    present, listed, covered = (np.zeros(shape, dtype=bool) for _ in range(3))
-    rate = np.full(shape, np.nan)
-    for a, at in enumerate(place):
-        present[at, a] = True
-        listed[at[0] : at[-1] + 1, a] = True
-        rate[:, a], covered[:, a] = settle_on_grid(funding[a], closed_at, interval)
-    return Bars(
-        venue=instruments[0].venue,
-        interval=interval,
-        instruments=tuple(instruments),
-        closed_at=closed_at,
-        **prices,
-        present=present,
-        listed=listed,
-        funding_rate=rate,
-        funding_covered=covered,
-        calendar=calendar,
-    )
-
-
-def _closed_at(rows: pl.DataFrame, interval: Interval, symbol: str) -> Int64[np.ndarray, " time"]:
-    """Opening stamps become closing ones; raise `DataError` where they are not in order on the grid."""
-    opened_at = rows["opened_at"].to_physical().to_numpy() * MILLISECOND
-    if not len(opened_at) or (np.diff(opened_at) <= 0).any() or (opened_at % interval.ns).any():
+def _calendar(wanted: str, instruments: Sequence[Instrument]) -> Calendar:
+    names = sorted({i.calendar for i in instruments})
+    if not wanted and len(names) > 1:
         raise DataError(
-            "bars are missing, out of order, or off the grid.",
-            where=symbol,
-            remedy="Look with `longshort check`.",
+            f"the chosen symbols trade in different sessions: {', '.join(n or '24/7' for n in names)}.",
+            where="data.symbols",
+            remedy="Choose those of one market, or set data.calendar.",
         )
-    return opened_at + interval.ns
+    return find_calendar(wanted or names[0])
+
+
+def _funding(lake: Lake, series: Series) -> Settlements:
+    return _settlements(lake.read(series)) if lake.path(series).is_file() else NO_SETTLEMENTS
+
+
+def _gauge(
+    lake: Lake, venue: str, measure: Measure, interval: Interval, symbols: Sequence[str]
+) -> list[Sampled]:
+    """What else is on record for each coin: at the bars' own interval, else at the finest."""
+    held: dict[str, list[Series]] = {}
+    for series in lake.series(venue):
+        if series.measure == measure:
+            held.setdefault(series.symbol, []).append(series)
+
+    def read(symbol: str) -> Sampled:
+        lengths = {s.interval: s for s in held.get(symbol, []) if s.interval}
+        chosen = interval if interval in lengths else min(lengths, key=lambda i: i.ns, default=None)
+        return (chosen, lake.read(lengths[chosen])) if chosen else None
+
+    return [read(symbol) for symbol in symbols]
 
 
 def _settlements(rows: pl.DataFrame) -> Settlements:
@@ -175,16 +170,19 @@ def _intervals(lake: Lake, venue: str) -> str:
     return f"Set data.interval to one that is there: {', '.join(str(Interval(ns)) for ns in intervals)}."
 
 
-def _choose(wanted: Sequence[str], known: Sequence[str], place: str) -> list[str]:
-    """The wanted symbols, or all; raise `DataError` naming the nearest for one that is unknown."""
+def choose(wanted: Sequence[str], known: Sequence[str], place: str) -> list[str]:
+    """The wanted symbols as the lake spells them, or all; raise `DataError` with the nearest for an unknown one."""
+    chosen: list[str] = []
     for symbol in wanted:
-        if symbol not in known:
+        found = [spelt for spelt in spellings(symbol) if spelt in known]
+        if not found:
             raise DataError(
                 f"{symbol} is not in {place}.", where="data.symbols", remedy=_known(symbol, known)
             )
-    if len(set(wanted)) < len(wanted):
+        chosen.append(found[0])
+    if len(set(chosen)) < len(chosen):
         raise DataError("a coin is named twice.", where="data.symbols")
-    return list(wanted or known)
+    return chosen or list(known)
 
 
 def _known(name: str, known: Sequence[str]) -> str:
@@ -194,11 +192,11 @@ def _known(name: str, known: Sequence[str]) -> str:
 
 def _between(bars: Bars, settings: DataSettings) -> Bars:
     """Keep bars that opened at or after `since` and closed by `until`, and coins that have any."""
-    first = parse_instant(settings.since) + bars.interval.ns if settings.since else int(bars.closed_at[0])
     cut = bars.until(parse_instant(settings.until)) if settings.until else bars
-    cut = cut[int(np.searchsorted(cut.closed_at, first)) :]
+    first = parse_instant(settings.since) if settings.since else int(bars.opened_at[0])
+    cut = cut[int(np.searchsorted(cut.opened_at, first)) :]
     alive = [bool(column.any()) for column in cut.present.T]
-    silent = [s for s, lives in zip(cut.symbols, alive, strict=True) if not lives and s in settings.symbols]
+    silent = [s for s, lives in zip(cut.symbols, alive, strict=True) if not lives and settings.symbols]
     if silent or not any(alive):
         span = f"{format_instant(int(bars.closed_at[0]))} to {format_instant(int(bars.closed_at[-1]))}"
         raise DataError(

@@ -1,4 +1,4 @@
-"""What bars and funding must be to enter the lake; whatever breaks a rule is refused in one sentence.
+"""What a series must be to enter the lake; whatever breaks a rule is refused in one sentence.
 
 Refusals name the file, the coin, the row and the instant. Nothing is repaired.
 """
@@ -10,15 +10,28 @@ import numpy as np
 import polars as pl
 from jaxtyping import Int64
 
-from longshort.base.clock import SECOND, Interval
+from longshort.base.calendar import Calendar
+from longshort.base.clock import DAY, SECOND, Interval
 from longshort.base.errors import DataError
+from longshort.data.columns import PRICES
+from longshort.data.lake import COLUMNS, Measure
 from longshort.data.reading import Table
 
-PRICES = ("open", "high", "low", "close")
 SECOND_INTERVAL_RUN = 8  # so many equal wider steps in a row are another interval, not bars that are missing
 MILLISECOND = 1_000_000
 ROUNDING = 1.0 + 1e-12  # adjusted prices differ in a float's last digit
 CLEAN = "Correct or remove that row."
+
+
+def refuse_odd_names(table: Table, venue: str) -> None:
+    """Refuse names that no file could have."""
+    for what, name, pattern in (("symbol", table.symbol, r"[\w.-]+"), ("venue", venue, r"[\w-]*")):
+        if not re.fullmatch(pattern, name):
+            raise DataError(
+                f"{name!r} is no {what}.",
+                where=table.path,
+                remedy=f"A {what} holds letters, digits, dashes, underscores{', dots' * (what == 'symbol')}.",
+            )
 
 
 def refuse_bad_times(table: Table) -> None:
@@ -40,14 +53,14 @@ def refuse_bad_times(table: Table) -> None:
 
 def refuse_bad_values(table: Table) -> None:
     """Refuse numbers that no market can have printed."""
-    columns = ("rate",) if table.is_funding else (*PRICES, "volume")
+    columns = COLUMNS[table.measure][1:]
     for column in columns:
         if not table.rows[column].dtype.is_numeric():
             raise DataError(
                 f"column {column} holds {_strange(table.rows[column])}, not a number.", where=table.path
             )
     rows = table.rows.with_columns(pl.col(column).cast(pl.Float64) for column in columns)
-    for broken, what in _not_numbers(columns) if table.is_funding else impossible_bars():
+    for broken, what in impossible_values(table.measure):
         bad = rows.select(broken).to_series().arg_true()
         if len(bad):
             raise _error(table, int(bad[0]), f"has {what}")
@@ -80,6 +93,19 @@ def interval_of(table: Table, wanted: Interval | None) -> Interval:
     return found
 
 
+def sampling_of(table: Table, wanted: Interval | None) -> Interval:
+    """The time between two samples, from their spacing; a sample may come late, as no bar can."""
+    step = np.diff(_instants(table))
+    usual = _most_common(step) if len(step) else 0
+    if wanted is None and (usual % SECOND or np.sum(step == usual) * 2 <= len(step)):
+        raise DataError(
+            "samples come at no regular spacing.",
+            where=_where(table),
+            remedy="Add --interval, like --interval 5m.",
+        )
+    return wanted or Interval(usual)
+
+
 def refuse_off_grid(
     table: Table, opened_at: Int64[np.ndarray, " time"], interval: Interval, now: int
 ) -> None:
@@ -97,13 +123,51 @@ def refuse_off_grid(
         raise _error(table, unfinished, "is a bar that has not closed yet", "Remove unfinished bars.")
 
 
-def impossible_bars() -> list[tuple[pl.Expr, str]]:
-    """What no bar can be: an expression that is true for it, and words that follow "has"."""
+def refuse_off_sessions(table: Table, calendar: Calendar, interval: Interval | None, now: int) -> Interval:
+    """The length of a stock's bars, a day; refuse dates without a session, other lengths, an open session."""
+    day = interval or Interval(DAY)
+    dates = _instants(table)
+    try:
+        closed_at = calendar.closes(dates, day)
+    except DataError as error:
+        raise DataError(error.what, where=_where(table), remedy=error.remedy) from error
+    step = np.diff(calendar.rows(closed_at, day))
+    if len(step) and _most_common(step) > 1:
+        raise DataError(
+            f"most rows are {_most_common(step)} sessions apart: these are no daily bars.",
+            where=_where(table),
+            remedy="Import one row per session.",
+        )
+    if closed_at[-1] > now:
+        unfinished = int(np.argmax(closed_at > now))
+        raise _error(table, unfinished, "is a session that has not closed yet", "Remove unfinished bars.")
+    return day
+
+
+def refuse_future(table: Table, now: int) -> None:
+    """Refuse settlements and samples of an instant that has not come yet."""
+    late = _instants(table) > now
+    if late.any():
+        raise _error(table, int(np.argmax(late)), "is in the future", "Remove that row, or correct its time.")
+
+
+def impossible_values(measure: Measure) -> list[tuple[pl.Expr, str]]:
+    """What no row of a measure can be: an expression that is true for it, and words that follow "has"."""
+    if measure == "funding":
+        return _not_numbers(("rate",))
+    if measure == "open-interest":
+        below = (pl.col("open_interest") < 0.0, "a negative open_interest")
+        return [*_not_numbers(("open_interest",)), below]
+    return impossible_bars(with_volume=measure == "bars")
+
+
+def impossible_bars(*, with_volume: bool = True) -> list[tuple[pl.Expr, str]]:
+    """What no bar can be; those of marks and indices have no volume."""
     opened, high, low, close = (pl.col(c) for c in PRICES)
     return [
-        *_not_numbers((*PRICES, "volume")),
+        *_not_numbers((*PRICES, "volume") if with_volume else PRICES),
         *((pl.col(c) <= 0.0, f"a {c} that is not positive") for c in PRICES),
-        (pl.col("volume") < 0.0, "a negative volume"),
+        *([(pl.col("volume") < 0.0, "a negative volume")] if with_volume else []),
         (high < low, "a high below its low"),
         (high * ROUNDING < pl.max_horizontal(opened, close), "a high below its open or close"),
         (low > pl.min_horizontal(opened, close) * ROUNDING, "a low above its open or close"),
@@ -143,8 +207,7 @@ def _length(ns: int) -> str:
 
 
 def _instants(table: Table) -> Int64[np.ndarray, " time"]:
-    column = "settled_at" if table.is_funding else "opened_at"
-    return table.rows[column].to_physical().to_numpy() * MILLISECOND
+    return table.rows[table.instant].to_physical().to_numpy() * MILLISECOND
 
 
 def _strange(values: pl.Series) -> str:
@@ -160,6 +223,6 @@ def _where(table: Table) -> str:
 
 
 def _error(table: Table, position: int, what: str, remedy: str = CLEAN) -> DataError:
-    at = table.rows[position, "settled_at" if table.is_funding else "opened_at"]
+    at = table.rows[position, table.instant]
     row = table.rows[position, "row"]
     return DataError(f"row {row:,} ({at:%Y-%m-%d %H:%M:%SZ}) {what}.", where=_where(table), remedy=remedy)

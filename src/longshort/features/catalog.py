@@ -226,5 +226,5 @@ FEATURES: MappingProxyType[str, Feature] = MappingProxyType(
 
 def default_names(bars: Bars) -> tuple[str, ...]:
     """The default set for these bars: funding features only where every coin has a funding record."""
-    funded = bool(bars.funding_covered.any(axis=0).all())
+    funded = bool(bars.funding_covered.any(axis=0).all()) and all(i.has_funding for i in bars.instruments)
     return tuple(name for name, f in FEATURES.items() if f.default and (funded or not f.funded))

@@ -226,7 +226,7 @@ def _fill_frame(fills: Table, bars: Bars) -> pl.DataFrame:
     frame = pl.DataFrame(
         {
             "decided_at": bars.closed_at[row - 1],
-            "filled_at": bars.closed_at[row] - bars.interval.ns,
+            "filled_at": bars.opened_at[row],
             "symbol": _names(bars.symbols, asset),
             "quantity": fills["order"] * terms["lot_step"] / terms["lot_parts"],
             "price": fills["ticks"] * terms["raw_tick"] / RAW,

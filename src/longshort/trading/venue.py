@@ -91,7 +91,7 @@ class Coin:
 
 def coins_of(bars: Bars) -> list[Coin]:
     """Every coin of a market, in column order."""
-    venue, terms = Venue(bars.venue.upper()), contract_terms(bars.instruments)
+    venue, terms = Venue(bars.venue.upper().replace("-", "_")), contract_terms(bars.instruments)
     return [
         Coin(
             asset=asset,
@@ -115,7 +115,7 @@ def opening_ticks(bars: Bars, coin: Coin) -> list[QuoteTick]:
     rows = np.flatnonzero(bars.present[1:, coin.asset]) + 1
     opens = bars.open[rows, coin.asset].tolist()
     prices = [coin.price(booking.price_ticks(price, coin.terms)) for price in opens]
-    opened_at = (bars.closed_at[rows] - bars.interval.ns + 1).tolist()
+    opened_at = (bars.opened_at[rows] + 1).tolist()
     lot = coin.quantity(1.0)
     return [
         QuoteTick(coin.perpetual.id, price, price, lot, lot, at, at)

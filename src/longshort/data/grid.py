@@ -1,0 +1,138 @@
+"""Rows of several coins on one grid of closing instants: the one place where stamps of bars become closes.
+
+A series that ends in a long flat stretch without a trade has died: padding, which says nothing. It is left out, and
+its coin is listed until its last trade.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import polars as pl
+from jaxtyping import Bool, Float64, Int64
+
+from longshort.base.calendar import AlwaysOpen, Calendar
+from longshort.base.clock import DAY, Interval
+from longshort.base.errors import DataError
+from longshort.base.instrument import Instrument
+from longshort.data.bars import Bars, Gauge
+from longshort.data.funding import Settlements, settle_on_grid
+
+MILLISECOND = 1_000_000
+DEAD_FOR, DEAD_BARS = 7 * DAY, 24  # without a trade for a week, and at least so many bars
+
+Instants = Int64[np.ndarray, " time"]
+Column = Float64[np.ndarray, " time"]
+Sampled = (
+    tuple[Interval, pl.DataFrame] | None
+)  # how often, and when what was measured; None: nothing on record
+
+
+def assemble(
+    interval: Interval,
+    instruments: Sequence[Instrument],
+    rows: Sequence[pl.DataFrame],
+    funding: Sequence[Settlements],
+    *,
+    calendar: Calendar | None = None,
+    gauges: Mapping[Gauge, Sequence[Sampled]] | None = None,
+) -> Bars:
+    """Lay the lake's rows of several coins on the grid from the first close of any to the last."""
+    calendar = calendar or AlwaysOpen()
+    rows = [r.head(last_traded_row(r, interval) + 1) for r in rows]
+    stamps = [_closed_at(r, interval, calendar, i.symbol) for r, i in zip(rows, instruments, strict=True)]
+    closed_at = calendar.grid(int(min(s[0] for s in stamps)), int(max(s[-1] for s in stamps)), interval)
+    shape = (len(closed_at), len(rows))
+    first = calendar.rows(closed_at[:1], interval)
+    place = [calendar.rows(s, interval) - first for s in stamps]
+    prices: dict[str, Float64[np.ndarray, "time asset"]] = {}
+    for name in ("open", "high", "low", "close", "volume"):
+        prices[name] = np.full(shape, np.nan)
+        for a, r in enumerate(rows):
+            prices[name][place[a], a] = r[name].to_numpy()
+    present, listed, covered = (np.zeros(shape, dtype=bool) for _ in range(3))
+    rate = np.full(shape, np.nan)
+    for a, at in enumerate(place):
+        present[at, a] = True
+        listed[at[0] : at[-1] + 1, a] = True
+        rate[:, a], covered[:, a] = _funding(instruments[a], funding[a], closed_at, interval)
+    return Bars(
+        venue=instruments[0].venue,
+        interval=interval,
+        instruments=tuple(instruments),
+        closed_at=closed_at,
+        **prices,
+        present=present,
+        listed=listed,
+        funding_rate=rate,
+        funding_covered=covered,
+        calendar=calendar,
+        gauges=_gauges(gauges or {}, closed_at, calendar.opens(closed_at, interval)),
+    )
+
+
+def last_traded_row(rows: pl.DataFrame, interval: Interval) -> int:
+    """The row of the last bar that is no padding: the last one, or the last trade of a series that has died.
+
+    >>> flat = pl.DataFrame({"close": [1.0, 2.0] + [2.0] * 30, "volume": [5.0, 3.0] + [0.0] * 30})
+    >>> last_traded_row(flat, Interval.parse("1d")), last_traded_row(flat[:20], Interval.parse("1d"))
+    (1, 19)
+    """
+    close, volume = rows["close"].to_numpy(), rows["volume"].to_numpy()
+    alive = np.flatnonzero((volume > 0.0) | (close != close[-1])) if len(rows) else np.zeros(0, np.int64)
+    padding = len(rows) - 1 - int(alive[-1]) if len(alive) else 0
+    return len(rows) - 1 - (padding if padding >= max(DEAD_FOR // interval.ns, DEAD_BARS) else 0)
+
+
+def _closed_at(rows: pl.DataFrame, interval: Interval, calendar: Calendar, symbol: str) -> Instants:
+    """Stamps become closes; raise `DataError` where they are not in order on the grid."""
+    opened_at = _instants(rows["opened_at"])
+    if not len(opened_at) or (np.diff(opened_at) <= 0).any() or (opened_at % interval.ns).any():
+        raise DataError(
+            "bars are missing, out of order, or off the grid.",
+            where=symbol,
+            remedy="Look with `longshort check`.",
+        )
+    try:
+        return calendar.closes(opened_at, interval)
+    except DataError as error:
+        raise DataError(error.what, where=symbol, remedy=error.remedy) from error
+
+
+def _funding(
+    instrument: Instrument, record: Settlements, closed_at: Instants, interval: Interval
+) -> tuple[Column, Bool[np.ndarray, " time"]]:
+    """What was settled at each close; a contract without funding is covered: it is known to pay none."""
+    if instrument.has_funding:
+        return settle_on_grid(record, closed_at, interval)
+    return np.full(len(closed_at), np.nan), np.ones(len(closed_at), dtype=bool)
+
+
+def _gauges(
+    gauges: Mapping[Gauge, Sequence[Sampled]], closed_at: Instants, opened_at: Instants
+) -> dict[Gauge, Float64[np.ndarray, "time asset"]]:
+    """Those of which anything is on record, on the grid."""
+    return {
+        name: np.stack([_on_grid(s, closed_at, opened_at) for s in sampled], axis=1)
+        for name, sampled in gauges.items()
+        if any(s is not None for s in sampled)
+    }
+
+
+def _on_grid(sampled: Sampled, closed_at: Instants, opened_at: Instants) -> Column:
+    """The latest value known in each bar, NaN where none was: of a price its close, of a sample its instant."""
+    column = np.full(len(closed_at), np.nan)
+    if sampled is None:
+        return column
+    interval, rows = sampled
+    is_price = "close" in rows.columns
+    known_at = _instants(rows[rows.columns[0]]) + (interval.ns if is_price else 0)
+    values = rows["close" if is_price else "open_interest"].to_numpy()
+    place = np.searchsorted(closed_at, known_at)
+    inside = np.flatnonzero(place < len(closed_at))
+    inside = inside[known_at[inside] > opened_at[place[inside]]]
+    column[place[inside]] = values[inside]  # in order of time: the latest of a bar stays
+    return column
+
+
+def _instants(values: pl.Series) -> Instants:
+    return values.to_physical().to_numpy() * MILLISECOND
