@@ -144,6 +144,10 @@ class Exchange:
             names = ("ExchangeNotAvailable", "NetworkError", "OperationFailed", "BaseError")
             return Fault(names, words, type(error).__name__)
 
+    async def hang_up(self) -> None:
+        """Close every stream, so that the next look at one opens it anew."""
+        await self.client.close_ws_clients()
+
     async def resync(self) -> None:
         """Learn how far the venue's clock is from the machine's, for signatures."""
         self._clock_known_at = self.timing.now()

@@ -125,7 +125,6 @@ VENUES: Mapping[str, Venue] = MappingProxyType(
                 until=True,
                 settles="8 h",
                 linear_only=frozenset[Kind]({"mark", "funding"}),
-                options=MappingProxyType({"fetchMarkets": {"types": ["linear", "inverse"]}}),
             ),
             Venue(
                 id="okx",

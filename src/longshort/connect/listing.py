@@ -72,9 +72,9 @@ async def with_tiers(exchange: "Exchange", listing: Listing) -> Listing:
     rows = await exchange.read("fetch_market_leverage_tiers", listing.unified)
     tiers = tuple(
         MaintenanceTier(
-            up_to=row.get("maxNotional"),
+            up_to=_float(row.get("maxNotional")),
             margin=float(row["maintenanceMarginRate"]),
-            max_leverage=row.get("maxLeverage"),
+            max_leverage=_float(row.get("maxLeverage")),
         )
         for row in rows
         if row.get("maintenanceMarginRate") is not None
@@ -154,7 +154,7 @@ def _listing(market: Mapping[str, Any], venue: str, seen_at: int, *, digits: boo
         listed_at=int(created) * MILLISECOND if created else None,
         expires_at=int(expires) * MILLISECOND if expires else None,
         seen_at=seen_at,
-        max_leverage=((market.get("limits") or {}).get("leverage") or {}).get("max"),
+        max_leverage=_float(((market.get("limits") or {}).get("leverage") or {}).get("max")),
     )
 
 
@@ -189,3 +189,7 @@ def _decimal(value: Any) -> Decimal | None:
     """A positive number as people write it: 0.001, not 0.001000000000000000020816...; None for none."""
     number = Decimal(repr(value) if isinstance(value, float) else str(value)) if value is not None else None
     return number.normalize() + 0 if number else None
+
+
+def _float(value: Any) -> float | None:
+    return None if value is None else float(value)

@@ -8,11 +8,12 @@ import polars as pl
 
 from longshort.base.clock import DAY, MINUTE, Interval, parse_instant
 from longshort.base.errors import VenueError
+from longshort.base.window import Window
 from longshort.connect.exchange import Exchange
 from longshort.connect.known_venues import Kind
 from longshort.connect.listing import Listing
 from longshort.connect.pacing import MILLISECOND
-from longshort.connect.rows import CADENCE, COLUMNS, EVER, Query, Window, ask, frame, within
+from longshort.connect.rows import CADENCE, COLUMNS, EVER, Query, ask, frame, within
 
 BEFORE_ALL = parse_instant("2013-01-01")  # no futures venue of today is older
 EARLIER = 60 * DAY  # how long before the day of listing that a venue tells its bars may begin
@@ -51,25 +52,36 @@ async def page(
     return rows
 
 
-async def first_listed(exchange: Exchange, listing: Listing, kind: Kind, interval: Interval | None) -> int:
-    """From when on a series may have rows: the day of the first bar, or how far back the venue remembers.
+async def first_listed(
+    exchange: Exchange, listing: Listing, kind: Kind, interval: Interval | None, from_at: int = BEFORE_ALL
+) -> int:
+    """From when on, at or after `from_at`'s day, a series may have rows: the first bar's day, or the venue's memory.
 
     Days are asked for, since what a venue says of its listing days is often late. Without any bar it is now.
     """
+    from_at = from_at // DAY * DAY
     day = Interval(max(wide.ns for wide in exchange.intervals() if DAY % wide.ns == 0))
     now = await exchange.server_now()
     query = Query(exchange=exchange, kind="bars", listing=listing, interval=day)
-    start_at = BEFORE_ALL if listing.listed_at is None else (listing.listed_at - EARLIER) // DAY * DAY
-    first_at = now
-    while start_at < now:
-        window = Window(start_at, start_at + span(exchange, "bars", day))
-        rows = _kept(query, await ask(query, window), window, now + day.ns)
-        if rows.height:
-            first_at = int(rows["opened_at"].to_physical()[0]) * MILLISECOND
-            break
-        start_at = window.to_at
+    first_at = None
+    if listing.listed_at is not None and listing.listed_at - EARLIER > from_at:
+        guess = (listing.listed_at - EARLIER) // DAY * DAY
+        first_at = await _first_bar(query, guess, now)
+        first_at = None if first_at == guess else first_at  # there may be more before
+    if first_at is None:
+        first_at = await _first_bar(query, from_at, now)
     asked = Query(exchange=exchange, kind=kind, listing=listing, interval=interval)
-    return max(first_at, _oldest(asked, now))
+    return max(now if first_at is None else first_at, _oldest(asked, now))
+
+
+async def _first_bar(query: Query, start_at: int, now: int) -> int | None:
+    while start_at < now:
+        window = Window(start_at, start_at + span(query.exchange, "bars", query.interval))
+        rows = _kept(query, await ask(query, window), window, now + query.step)
+        if rows.height:
+            return int(rows["opened_at"].to_physical()[0]) * MILLISECOND
+        start_at = window.to_at
+    return None
 
 
 def _refuse_what_is_not_offered(query: Query) -> None:

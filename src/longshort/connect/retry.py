@@ -123,7 +123,7 @@ _ENDS: tuple[tuple[str, str, str], ...] = (
     ),
     (
         "BadResponse",
-        "answers with something that is not what it should be.",
+        "answers with something that is not what it should be ({}).",
         "A proxy or a firewall may stand between; otherwise try again later.",
     ),
     (
@@ -164,6 +164,8 @@ def ending(fault: Fault, venue: str) -> VenueError:
     key = "AuthenticationError" if KEY_REFUSED.search(fault.words) else ""
     for name, what, remedy in _ENDS:
         if fault.is_a(name) or name == key:
-            error = Refusal(key or fault.names[0], what, where=venue, remedy=remedy)
-            return VenueError(what, where=venue, remedy=remedy) if fault.unsettled and not key else error
+            said = what.replace("{}", fault.words.rstrip("."))
+            if fault.unsettled and not key:
+                return VenueError(said, where=venue, remedy=remedy)
+            return Refusal(key or fault.names[0], said, where=venue, remedy=remedy)
     return Refusal(fault.names[0], f"refused: {fault.words}", where=venue)

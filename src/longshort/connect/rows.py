@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from longshort.base.clock import DAY, HOUR, Interval
+from longshort.base.window import Window
 from longshort.connect.exchange import Exchange
 from longshort.connect.guard import RAW_CANDLES
 from longshort.connect.known_venues import Kind
@@ -31,28 +32,6 @@ COLUMNS: Mapping[Kind, tuple[str, ...]] = MappingProxyType(
 )
 CADENCE = 8 * HOUR  # of funding, at its slowest
 EVER = 100 * 365 * DAY
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Window:
-    """From an instant up to another, the latter left out; for bars these are opening instants.
-
-    >>> Window(0, 120_000_000_000).last_ms
-    119999
-    """
-
-    from_at: int
-    to_at: int
-
-    @property
-    def since_ms(self) -> int:
-        """The first millisecond inside."""
-        return -(-self.from_at // MILLISECOND)
-
-    @property
-    def last_ms(self) -> int:
-        """The last millisecond inside."""
-        return -(-self.to_at // MILLISECOND) - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,13 +82,13 @@ async def _candles(client: Any, query: Query, window: Window) -> list[Any]:
     rows_at_most = -(-(window.to_at - window.from_at) // query.step)
     params = {
         **venue.page_params,
-        **({"until": window.last_ms} if venue.until else {}),
+        **({"until": _last_ms(window)} if venue.until else {}),
         **({"price": query.kind} if query.kind != "bars" else {}),
     }
     raw = RAW_CANDLES.set(venue.volumes is not None)
     try:
         rows = await client.fetch_ohlcv(
-            query.listing.unified, str(query.interval), window.since_ms, rows_at_most, params
+            query.listing.unified, str(query.interval), _first_ms(window), rows_at_most, params
         )
     finally:
         RAW_CANDLES.reset(raw)
@@ -127,9 +106,9 @@ async def _candles(client: Any, query: Query, window: Window) -> list[Any]:
 async def _open_interest(client: Any, query: Query, window: Window) -> list[Any]:
     venue, instrument = query.exchange.venue, query.listing.instrument
     rows_at_most = -(-(window.to_at - window.from_at) // query.step)
-    params = {**venue.page_params, **({"until": window.last_ms} if venue.until else {})}
+    params = {**venue.page_params, **({"until": _last_ms(window)} if venue.until else {})}
     rows = await client.fetch_open_interest_history(
-        query.listing.unified, str(query.interval), window.since_ms, rows_at_most, params
+        query.listing.unified, str(query.interval), _first_ms(window), rows_at_most, params
     )
     size = float(instrument.contract_size)
     in_contracts = "open-interest" in venue.counts_contracts and not instrument.inverse
@@ -153,8 +132,8 @@ async def _ask_funding(query: Query, window: Window) -> pl.DataFrame:
     parts, left = [frame("funding", [[], []])], [window]
     while left:
         asked = left.pop()
-        params = {venue.funding_end: asked.last_ms + (venue.funding_end != "until")}
-        part = await _settlements(query, asked, asked.since_ms, rows_at_most, params)
+        params = {venue.funding_end: _last_ms(asked) + (venue.funding_end != "until")}
+        part = await _settlements(query, asked, _first_ms(asked), rows_at_most, params)
         parts.append(part)
         left += _left_over(part, asked, newest_first=venue.newest_first)
     return pl.concat(parts)
@@ -217,4 +196,14 @@ def frame(kind: Kind, columns: list[Any]) -> pl.DataFrame:
 def within(rows: pl.DataFrame, window: Window) -> pl.DataFrame:
     """Rows whose instant is inside."""
     at = rows.to_series(0).to_physical()
-    return rows.filter((at >= window.since_ms) & (at <= window.last_ms))
+    return rows.filter((at >= _first_ms(window)) & (at <= _last_ms(window)))
+
+
+def _first_ms(window: Window) -> int:
+    """The first millisecond inside."""
+    return -(-window.from_at // MILLISECOND)
+
+
+def _last_ms(window: Window) -> int:
+    """The last millisecond inside; venues count the end of a window as inside."""
+    return -(-window.to_at // MILLISECOND) - 1
