@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from longshort._commands import check as certificates
 from longshort._commands import data, start
 from longshort._commands.terminal import progress, say_table
 from longshort.base.clock import SECOND, SystemClock
@@ -166,7 +167,7 @@ def test_import_and_check_speak_json(here: Path, capsys: pytest.CaptureFixture[s
 
     data.import_into_lake([Path("BTCUSDT.parquet")], ImportOptions(), lake="", as_json=True)
     imported = json.loads(capsys.readouterr().out)
-    fine = data.check(lake="", venue="", as_json=True)
+    fine = certificates.check(lake="", venue="", as_json=True)
     checked = json.loads(capsys.readouterr().out)
 
     assert (imported[0]["symbol"], imported[0]["added"]) == ("BTCUSDT", 48)
@@ -181,7 +182,7 @@ def test_check_tells_a_broken_series_and_says_so_to_the_shell(
     fill(here / "lake", Series("bybit", "bars-1h", "BTCUSDT"))
     (here / "lake" / "bybit" / "bars-1h" / "BTCUSDT.parquet").write_bytes(b"")
 
-    assert not data.check(lake="", venue="", as_json=False)
+    assert not certificates.check(lake="", venue="", as_json=False)
     assert "1 series: 0 clean, 0 usable, 1 broken." in capsys.readouterr().out
     assert run("check", cwd=here).returncode == 1
 
@@ -190,7 +191,7 @@ def test_an_empty_lake_is_nothing_to_check(here: Path) -> None:
     (here / "lake").mkdir()
 
     with pytest.raises(DataError, match="there is nothing to check"):
-        data.check(lake="", venue="", as_json=False)
+        certificates.check(lake="", venue="", as_json=False)
 
 
 def test_facts_stand_beside_each_other(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,206 +1,129 @@
 """The certificate of what is in the lake: what is there, what is missing, what cannot be true.
 
-Nothing is repaired. `clean` has no finding, `usable` has findings that a study can live with and should know,
-`broken` would teach a model something false.
+Nothing is repaired. Each series is looked at by itself, then against the other coins of its venue and interval, so
+that a crash that all share is no error. What each finding means for the grade stands in `findings.RULES`.
 """
 
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
-import polars as pl
-from jaxtyping import Bool, Int64
 
-from longshort.base.clock import Interval, format_instant
 from longshort.base.errors import DataError
-from longshort.data.funding import LONGEST_CADENCE, funding_holes
-from longshort.data.lake import Lake, Series, rows_digest
-from longshort.data.rules import MILLISECOND, impossible_bars
+from longshort.data import timeline
+from longshort.data.certificates import Certificate, keep, kept
+from longshort.data.examine import Examined, examine
+from longshort.data.findings import count_of, grade_of
+from longshort.data.lake import Lake, Series
+from longshort.data.outliers import Odd, unshared
+from longshort.data.witnesses import judge_mark, supported
 
-Grade = Literal["clean", "usable", "broken"]
-BROKEN_MISSING_SHARE = 0.05
-BROKEN_FLAT_BARS = 168  # a price that stands still without trades this long is a placeholder or a delisting
-FLAT_BARS = 4  # shorter stretches without a trade are ordinary in small coins
-SPIKE_SCALES = 12.0  # a move of so many typical moves that the next bar takes back
-JUMP_SCALES = 60.0  # a move of so many typical moves, taken back or not
-SCALE_BARS = 97  # around each bar, for the typical move
-NAMED_PLACES = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Certificate:
-    """What one series is worth. Counts are bars (for funding: settlements); places are instants as text."""
-
-    venue: str
-    kind: str
-    symbol: str
-    grade: Grade
-    reasons: tuple[str, ...]
-    first: str = ""
-    last: str = ""
-    rows: int = 0
-    expected: int = 0
-    gaps: int = 0
-    longest_gap: int = 0
-    gap_places: tuple[str, ...] = ()
-    zero_volume: int = 0
-    longest_flat: int = 0
-    outliers: int = 0
-    outlier_places: tuple[str, ...] = ()
-
-    @property
-    def missing(self) -> int:
-        """How many bars or settlements are not there between the first and the last."""
-        return self.expected - self.rows
-
-
-@dataclass(slots=True)
-class _Findings:
-    broken: list[str] = field(default_factory=list[str])
-    usable: list[str] = field(default_factory=list[str])
-
-    def add(self, reason: str, is_broken: object) -> None:
-        (self.broken if is_broken else self.usable).append(reason)
-
-    @property
-    def grade(self) -> Grade:
-        return "broken" if self.broken else "usable" if self.usable else "clean"
-
-    @property
-    def reasons(self) -> tuple[str, ...]:
-        return (*self.broken, *self.usable)
+FALSE_SHARE, FALSE_ROWS = 0.001, 10  # odd, stuck or copied rows that break a series
+KIND_WORDS = {
+    "bar": ("bar at a false level", "stretches at a false level"),
+    "close": ("close that the next open does not follow", "closes that the next open does not follow"),
+    "open": ("open that leads nowhere", "opens that lead nowhere"),
+    "jump": ("jump between close and open", "jumps between close and open"),
+    "wick": ("wick without volume", "wicks without volume"),
+    "spike": ("close taken back, without volume", "closes taken back, without volume"),
+}
 
 
 def check_lake(lake: Lake, venue: str | None = None) -> list[Certificate]:
-    """A certificate for every series, in order."""
-    return [check_series(lake, series) for series in lake.series(venue)]
+    """A certificate for every series, in order; they are kept beside the data."""
+    certificates = certify(lake, lake.series(venue))
+    keep(lake, certificates)
+    return certificates
 
 
 def check_series(lake: Lake, series: Series) -> Certificate:
-    """The certificate of one series; a file that cannot be read is broken, not an error."""
-    blank = Certificate(
-        venue=series.venue, kind=series.kind, symbol=series.symbol, grade="broken", reasons=()
-    )
-    try:
-        rows = lake.read(series, verify=False)
-        recorded = lake.recorded_digest(series)
-    except DataError as error:
-        return replace(blank, reasons=(error.what.rstrip("."),))
-    findings = _Findings()
-    if recorded != rows_digest(rows):
-        findings.add(
-            "the rows are not those that were imported" if recorded else "no hash on record", recorded
-        )
-    instant = rows[series.columns[0]].to_physical().to_numpy() * MILLISECOND
-    if not len(instant) or (np.diff(instant) <= 0).any():
-        return replace(blank, reasons=(*findings.reasons, "times repeat or go back, or there are none"))
-    seen = replace(
-        blank,
-        first=format_instant(int(instant[0])),
-        last=format_instant(int(instant[-1])),
-        rows=len(rows),
-        expected=len(rows),
-    )
-    interval = series.interval
-    if interval is None:
-        seen = _funding(seen, rows, instant, findings)
-    else:
-        seen = _gaps(seen, instant, interval, findings)
-        seen = _stillness(seen, rows, findings)
-        seen = _outliers(seen, rows["close"], instant, findings)
-        _impossible(rows, instant, interval, findings)
-    return replace(seen, grade=findings.grade, reasons=findings.reasons)
+    """The certificate of one series by itself; it is not kept."""
+    return certify(lake, [series])[0]
 
 
-def _gaps(
-    seen: Certificate, instant: Int64[np.ndarray, " time"], interval: Interval, findings: _Findings
-) -> Certificate:
-    step = np.diff(instant) // interval.ns
-    after = np.flatnonzero(step > 1)
-    expected = int((instant[-1] - instant[0]) // interval.ns) + 1
-    missing = expected - len(instant)
-    if missing:
-        findings.add(
-            f"{missing:,} of {expected:,} bars missing in {_count(len(after), 'gap')}",
-            missing > BROKEN_MISSING_SHARE * expected,
-        )
-    return replace(
-        seen,
-        expected=expected,
-        gaps=len(after),
-        longest_gap=int(step.max() - 1) if len(after) else 0,
-        gap_places=tuple(format_instant(int(instant[i]) + interval.ns) for i in after[:NAMED_PLACES]),
-    )
+def certificates_of(lake: Lake, chosen: Sequence[Series]) -> list[Certificate]:
+    """The certificates on record that still hold, else new ones, judged against all of their venue and kind."""
+    known = kept(lake, chosen)
+    stale = {(s.venue, s.kind) for s in chosen if s not in known}
+    fresh = certify(lake, [s for key in sorted(stale) for s in lake.series(*key)])
+    keep(lake, fresh)
+    known |= {c.series: c for c in fresh}
+    return [known[series] for series in chosen]
 
 
-def _stillness(seen: Certificate, rows: pl.DataFrame, findings: _Findings) -> Certificate:
-    silent = rows["volume"].to_numpy() == 0.0
-    close = rows["close"].to_numpy()
-    still = silent & (close == np.concatenate([close[:1], close[:-1]]))
-    longest = _longest_run(still)
-    if longest >= FLAT_BARS:
-        findings.add(
-            f"the price stands still for {longest:,} bars without a trade", longest >= BROKEN_FLAT_BARS
-        )
-    elif silent.any():
-        findings.add(f"{_count(int(silent.sum()), 'bar')} without a trade", is_broken=False)
-    return replace(seen, zero_volume=int(silent.sum()), longest_flat=longest)
+def refuse_broken(certificates: Iterable[Certificate], accept: Collection[str]) -> None:
+    """Raise `DataError` for the first series graded broken whose symbol is not in `accept`."""
+    for certificate in certificates:
+        if certificate.grade == "broken" and certificate.symbol not in accept:
+            worst = certificate.findings[0].words
+            raise DataError(
+                f"graded broken: {worst}.",
+                where=str(certificate.series),
+                remedy=f'Look with `longshort check`; write data.accept_broken = ["{certificate.symbol}"] to use it.',
+            )
 
 
-def _outliers(
-    seen: Certificate, close: pl.Series, instant: Int64[np.ndarray, " time"], findings: _Findings
-) -> Certificate:
-    """Moves far beyond the typical one around them; less far if the next bar takes them back."""
-    move = close.log().diff()
-    size = move.abs()
-    typical = size.rolling_median(SCALE_BARS, min_samples=SCALE_BARS // 4, center=True)
-    floor = float(np.nan_to_num(np.asarray(size.median(), dtype=float))) / 4.0
-    scale = typical.fill_null(np.inf).clip(lower_bound=floor)
-    taken_back = (move + move.shift(-1)).abs() < 0.2 * size
-    spike = ((size > SPIKE_SCALES * scale) & taken_back).fill_null(value=False)
-    jump = (size > JUMP_SCALES * scale).fill_null(value=False)
-    found = (spike | (jump & ~spike.shift(1, fill_value=False))).arg_true().to_numpy()
-    if len(found):
-        findings.add(f"{_count(len(found), 'move')} out of all proportion", is_broken=False)
-    places = tuple(format_instant(int(instant[i])) for i in found[:NAMED_PLACES])
-    return replace(seen, outliers=len(found), outlier_places=places)
+def certify(lake: Lake, chosen: Iterable[Series]) -> list[Certificate]:
+    """Certificates of some series, each judged against the others of its venue and kind among them."""
+    groups: dict[tuple[str, str], list[Series]] = defaultdict(list)
+    for series in chosen:
+        groups[series.venue, series.kind].append(series)
+    certificates: list[Certificate] = []
+    for group in groups.values():
+        examined = [examine(lake, series) for series in group]
+        lags = _lags(examined)
+        certificates += [_conclude(lake, n, examined, lags[n]) for n in range(len(examined))]
+    return certificates
 
 
-def _impossible(
-    rows: pl.DataFrame, instant: Int64[np.ndarray, " time"], interval: Interval, findings: _Findings
-) -> None:
-    broken = [(len(rows.filter(rule)), what) for rule, what in impossible_bars()]
-    for count, what in broken:
-        if count:
-            findings.add(f"{_count(count, 'bar')} with {what}", is_broken=True)
-    if (instant % interval.ns).any():
-        findings.add("bars off the grid", is_broken=True)
+def _conclude(lake: Lake, n: int, group: Sequence[Examined], lag: int) -> Certificate:
+    """Judge what takes other series, and grade."""
+    looked, others = group[n], [e for m, e in enumerate(group) if m != n]
+    findings, series = looked.findings, looked.seen.series
+    if looked.seen.rows:
+        timeline.judge_end(looked.seen.last_at, [e.seen.last_at for e in others], looked.interval, findings)
+    sketches = [e.sketch for e in others if e.sketch]
+    odd = supported(lake, series, unshared(looked.odd, sketches))
+    _judge_odd(looked, odd)
+    if lag:
+        words = f"the other coins move {count_of(abs(lag), 'bar')} {'earlier' if lag > 0 else 'later'}: a shifted clock"
+        findings.add("clock", words, count=abs(lag))
+    if series.measure == "bars" and looked.sketch:
+        judge_mark(lake, series, findings)
+    found = findings.sorted()
+    return replace(looked.seen, findings=found, grade=grade_of(found))
 
 
-def _funding(
-    seen: Certificate, rows: pl.DataFrame, instant: Int64[np.ndarray, " time"], findings: _Findings
-) -> Certificate:
-    holes = funding_holes(instant)
-    missing = int(((holes[:, 1] - holes[:, 0]) // LONGEST_CADENCE + 1).sum())
-    if missing:
-        findings.add(
-            f"{_count(missing, 'settlement')} missing in {_count(len(holes), 'hole')}", is_broken=False
-        )
-    if not rows["rate"].is_finite().all():
-        findings.add("rates that are no numbers", is_broken=True)
-    return replace(
-        seen,
-        expected=len(rows) + missing,
-        gaps=len(holes),
-        longest_gap=int((holes[:, 1] - holes[:, 0]).max() // LONGEST_CADENCE + 1) if missing else 0,
-        gap_places=tuple(format_instant(int(first)) for first in holes[:NAMED_PLACES, 0]),
-    )
+def _judge_odd(looked: Examined, odd: Sequence[Odd]) -> None:
+    kinds = [(kind, [o for o in odd if o.kind == kind]) for kind in KIND_WORDS]
+    if odd:
+        words = ", ".join(f"{len(some):,} {KIND_WORDS[kind][len(some) > 1]}" for kind, some in kinds if some)
+        looked.findings.add("odd", words, count=len(odd), places=[o.at for o in odd])
+    false = looked.false_rows + sum(o.end - o.row for o in odd if o.kind != "jump")
+    if false >= FALSE_ROWS and false > FALSE_SHARE * looked.seen.rows:
+        looked.findings.add("many false rows", f"{false:,} rows are odd, stuck or copies", count=false)
 
 
-def _longest_run(mask: Bool[np.ndarray, " time"]) -> int:
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
-    return int((edges[1::2] - edges[::2]).max()) if len(edges) else 0
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+def _lags(group: Sequence[Examined]) -> list[int]:
+    """How many bars each clock is off, judged against the mean move of the others."""
+    usable = [n for n, e in enumerate(group) if len(e.recent_at)]
+    lags = [0] * len(group)
+    if len(usable) <= timeline.LAG_PEERS:
+        return lags
+    instants = np.unique(np.concatenate([group[n].recent_at for n in usable]))
+    table = np.full((len(instants), len(usable)), np.nan)
+    for column, n in enumerate(usable):
+        move = group[n].recent_move
+        typical = float(np.nanmedian(np.abs(move))) if np.isfinite(move).any() else 0.0
+        table[np.searchsorted(instants, group[n].recent_at), column] = move / max(typical, 1e-12)
+    known = np.isfinite(table)
+    total, count = np.where(known, table, 0.0).sum(axis=1), known.sum(axis=1)
+    for column, n in enumerate(usable):
+        others = count - known[:, column]
+        rest = total - np.where(known[:, column], table[:, column], 0.0)
+        mean = np.where(others > 0, rest / np.maximum(others, 1), np.nan)
+        interval = group[n].interval
+        assert interval
+        lags[n] = timeline.lag_bars(instants, table[:, column], mean, interval.ns)
+    return lags

@@ -7,6 +7,7 @@ never compared by equality. A bar in which a settlement may be missing is not co
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 from jaxtyping import Bool, Float64, Int64
 
 from longshort.base.clock import HOUR, MINUTE, Interval
@@ -14,6 +15,7 @@ from longshort.base.clock import HOUR, MINUTE, Interval
 NEAR = MINUTE  # a settlement this close to a bar's close belongs to that close
 LONGEST_CADENCE = 8 * HOUR  # regular settlements are never further apart
 TOLERANCE = 5 * MINUTE  # of a cadence
+CONTEXT = 3  # gaps on each side of one, whose median says how often settlements came
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,11 +54,41 @@ def settle_on_grid(
 
 
 def funding_holes(settled_at: Int64[np.ndarray, " settlement"]) -> Int64[np.ndarray, "hole end"]:
-    """The first and the last instant at which a settlement was due in each gap of the record."""
-    gap = np.diff(settled_at)
-    before = np.flatnonzero(gap > LONGEST_CADENCE + TOLERANCE)
-    cadence = _cadence(gap)[before]
+    """The first and the last instant at which a settlement was due in each gap of the record.
+
+    A gap is a hole where it is longer than any cadence, or twice as long as those before *and* after it: a venue
+    that settles every hour, and one hour does not. A cadence that changes for good is none.
+
+    >>> (funding_holes(HOUR * np.array([1, 2, 3, 4, 6, 7, 8, 9])) // HOUR).tolist()
+    [[5, 5]]
+    """
+    before, cadence = _holes(settled_at)
     return np.stack([settled_at[before] + cadence, settled_at[before + 1] - cadence], axis=1)
+
+
+def count_missing(settled_at: Int64[np.ndarray, " settlement"]) -> Int64[np.ndarray, " hole"]:
+    """How many settlements are missing in each of the `funding_holes`, at the cadence around it."""
+    before, cadence = _holes(settled_at)
+    gap = settled_at[before + 1] - settled_at[before]
+    return np.maximum(-(-(gap - TOLERANCE) // cadence) - 1, 1)
+
+
+def _holes(
+    settled_at: Int64[np.ndarray, " settlement"],
+) -> tuple[Int64[np.ndarray, " hole"], Int64[np.ndarray, " hole"]]:
+    """The settlements before the holes, and how soon after each the next was due."""
+    gap = np.diff(settled_at)
+    usual = np.maximum(_usual_before(gap), _usual_before(gap[::-1])[::-1])
+    before = np.flatnonzero((gap > LONGEST_CADENCE + TOLERANCE) | (gap > 2 * usual - TOLERANCE))
+    around = np.where(gap > LONGEST_CADENCE + TOLERANCE, _cadence(gap)[:-1], usual)
+    return before, around[before]
+
+
+def _usual_before(gap: Int64[np.ndarray, " gap"]) -> Int64[np.ndarray, " gap"]:
+    """The median of the gaps just before each; the longest cadence where they are too few to tell."""
+    median = pl.Series(gap).rolling_median(CONTEXT, min_samples=CONTEXT - 1).shift(1)
+    known = median.fill_null(LONGEST_CADENCE).to_numpy()
+    return np.minimum(known, LONGEST_CADENCE).astype(np.int64)
 
 
 def _missing(settled_at: Int64[np.ndarray, " settlement"]) -> list[tuple[int, int]]:
