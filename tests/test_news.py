@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from itertools import pairwise
@@ -271,11 +272,12 @@ def histories(batches: list[tuple[bool, int, list[Headline]]]) -> Iterator[tuple
 
 
 @given(BATCHES)
-def test_nothing_is_known_before_it_is_published_nor_unless_it_is_marked_before_it_was_seen(
+def test_nothing_stands_twice_or_is_known_before_it_is_out_nor_unmarked_before_it_was_seen(
     batches: list[tuple[bool, int, list[Headline]]],
 ) -> None:
     *_, (rows, _) = histories(batches)
 
+    assert rows.select("id", "text", "value").is_unique().all()
     assert rows.filter(pl.col("known_at") < pl.col("published_at")).is_empty()
     assert rows.filter(~pl.col("backfilled") & (pl.col("known_at") < pl.col("ingested_at"))).is_empty()
     assert rows.filter(pl.col("backfilled") & pl.col("published_at").is_null()).is_empty()
@@ -434,12 +436,19 @@ def test_a_feed_that_is_cut_anywhere_never_gives_half_an_item(cut: int) -> None:
         (b'{"items": []}', "JSON, not a feed. Name it as json: instead."),
         (b"\x89PNG\r\n\x1a\n", "neither RSS nor Atom"),
         (b"<opml version='2.0'><body/></opml>", "neither RSS nor Atom"),
-        (b"conftest.py", "neither RSS nor Atom"),  # the name of a file is never opened
     ],
 )
 def test_what_is_no_feed_is_refused_in_one_sentence(body: bytes, message: str) -> None:
     with pytest.raises(DataError, match=message):
         read_feed(body, Reading(), where="x")
+
+
+def test_a_body_that_names_a_file_does_not_open_it(tmp_path: Path) -> None:
+    path = tmp_path / "secret.xml"
+    path.write_bytes(rss(item("secret", TEN)))
+
+    with pytest.raises(DataError, match="neither RSS nor Atom"):
+        read_feed(str(path).encode(), Reading(), where="x")
 
 
 TELEGRAM = {
@@ -922,6 +931,23 @@ def test_a_file_that_was_changed_by_others_is_noticed(lake: Path) -> None:
 
     with pytest.raises(DataError, match="the rows are not those that were written"):
         read_news(lake)
+
+
+def test_writers_at_the_same_time_wait_for_each_other_and_lose_nothing(lake: Path) -> None:
+    def add(number: int) -> None:
+        NewsStore(lake).add("s", [Headline(text=str(number))], Look(ingested_at=NOON))
+
+    with ThreadPoolExecutor(8) as writers:
+        list(writers.map(add, range(24)))
+
+    assert sorted(NewsStore(lake).read("s")["text"], key=int) == [str(n) for n in range(24)]
+
+
+def test_a_lake_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "lake").write_text("a file")
+
+    with pytest.raises(DataError, match="it cannot be written: not a directory"):
+        NewsStore(tmp_path / "lake").add("s", [], Look(ingested_at=NOON))
 
 
 def test_unknown_sources_and_bad_names_are_refused(lake: Path) -> None:

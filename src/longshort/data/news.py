@@ -221,5 +221,7 @@ def _milliseconds(instant: int) -> int:
 
 def _clean(text: str) -> str:
     text = text[:LONGEST_TEXT].encode("utf-8", "replace").decode()  # half of a surrogate pair is not text
-    text = _BREAKS.sub(" ", _UNSEEN.sub(" ", text))
-    return " ".join(_CONTROLS.sub("", unescape(_TAGS.sub("", text))).split())
+    if "<" in text or "]]>" in text:
+        text = _TAGS.sub("", _BREAKS.sub(" ", _UNSEEN.sub(" ", text)))
+    text = unescape(text)
+    return " ".join((text if text.isprintable() else _CONTROLS.sub("", text)).split())

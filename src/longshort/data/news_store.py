@@ -133,7 +133,8 @@ class NewsStore:
             self.folder.mkdir(parents=True, exist_ok=True)
             handle = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
-            raise DataError(f"it cannot be written: {error.strerror}.", where=self.folder) from error
+            reason = (error.strerror or str(error)).lower()
+            raise DataError(f"it cannot be written: {reason}.", where=self.folder) from error
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
