@@ -16,7 +16,9 @@ import pytest
 
 from tests.loopback import (
     BTC,
+    BTC_INVERSE,
     ETH,
+    Contract,
     FastClock,
     HandClock,
     Server,
@@ -558,3 +560,90 @@ def test_the_command_line_runs_as_a_redirected_child(exchange: Server) -> None:
 
     assert (child.returncode, complaint) == (0, "")
     assert "fetch" in printed or "import" in printed
+
+
+DOLLAR = dataclasses.replace(BTC_INVERSE, size=Decimal(1))
+VENUES: dict[str, tuple[tuple[Contract, ...], int]] = {
+    "binanceusdm": ((BTC, ETH), 1_000),
+    "binancecoinm": ((BTC_INVERSE,), 1_000),
+    "bybit": ((BTC, DOLLAR), 1_000),
+    "bingx": ((BTC, BTC_INVERSE), 1_000),
+    "bitget": ((BTC, DOLLAR), 200),
+    "okx": ((dataclasses.replace(BTC, size=Decimal("0.01"), lot=Decimal("0.01")), BTC_INVERSE), 300),
+    "krakenfutures": ((dataclasses.replace(BTC, quote="USD", settle="USD"), DOLLAR), 1_000),
+}
+REFUSALS = dict.fromkeys(VENUES, "BadSymbol") | {
+    "bybit": "BadRequest",
+    "bitget": "ExchangeError",
+    "krakenfutures": "BadRequest",
+}
+every_venue = pytest.mark.parametrize("venue", VENUES)
+
+
+@every_venue
+def test_every_venue_pages_its_bars_and_funding_through_whole(
+    venue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contracts, cap = VENUES[venue]
+    tape = random_walk(contracts, bars=2 * cap + 100, seed=3)
+
+    async def read(client: Any, symbol: str) -> np.ndarray:
+        since = tape.first_at // 10**6
+        pages = [await client.fetch_ohlcv(symbol, "1m", since + k * cap * 60_000, cap) for k in range(2)]
+        return np.array([row[:5] for page in pages for row in page[:cap]])
+
+    async def work(client: Any) -> Any:
+        bars = {symbol: await read(client, symbol) for symbol in client.markets}
+        first = next(iter(bars))
+        return bars, await client.fetch_funding_rate_history(first, tape.first_at // 10**6, 100)
+
+    with loopback(tape, venues=(venue,)) as exchange:
+        exchange.redirect(monkeypatch)
+        bars, rates = ask(exchange, work, venue, apiKey="", secret="")
+
+    assert list(bars) == [contract.name for contract in contracts]
+    for name, rows in bars.items():
+        trades = tape[name].trades
+        np.testing.assert_array_equal(rows[:, 0], trades.opened_at[: 2 * cap] // 10**6)
+        np.testing.assert_array_equal(rows[:, 1:], trades.values[: 2 * cap, :4])
+    assert [rate["fundingRate"] for rate in rates] == tape.reels[0].funding.value.tolist()
+
+
+@pytest.mark.parametrize("venue", ["binancecoinm", "bybit", "bingx", "bitget", "okx"])
+def test_every_venue_streams_its_bars(venue: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    contracts, _ = VENUES[venue]
+    tape = random_walk(contracts, bars=500)
+    symbol = contracts[-1].name
+
+    async def work(client: Any) -> Any:
+        seen: dict[int, list[float]] = {}
+        while len(seen) < 4:
+            rows = await asyncio.wait_for(client.watch_ohlcv(symbol, "1m"), 5.0)
+            seen |= {row[0]: list(row[1:5]) for row in rows}
+        return seen
+
+    with loopback(tape, venues=(venue,), clock=FastClock(tape.first_at + 60 * MINUTE, speed=600)) as exchange:
+        exchange.redirect(monkeypatch)
+        seen = ask(exchange, work, venue, apiKey="", secret="")
+
+    times = sorted(seen)[:-1]
+    rows = np.searchsorted(tape[symbol].trades.opened_at, np.array(times) * 10**6)
+    assert np.diff(rows).tolist() == [1, 1]
+    assert [seen[at] for at in times] == tape[symbol].trades.values[rows, :4].tolist()
+
+
+@every_venue
+def test_every_venue_refuses_a_contract_that_it_does_not_have(
+    venue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contracts, _ = VENUES[venue]
+
+    async def work(client: Any) -> Any:
+        known = client.markets[contracts[0].name]
+        strange = known["id"].replace("BTC", "DOGE").replace("XBT", "DOGE")
+        client.markets["DOGE"] = known | {"symbol": "DOGE", "id": strange}
+        return await outcome(client.fetch_ohlcv("DOGE", "1m", exchange.world.tape.first_at // 10**6, 10))
+
+    with loopback(random_walk(contracts, bars=10), venues=(venue,)) as exchange:
+        exchange.redirect(monkeypatch)
+        assert ask(exchange, work, venue, apiKey="", secret="") == REFUSALS[venue]

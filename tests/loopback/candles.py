@@ -36,6 +36,14 @@ class Candles:
         opened_at = np.concatenate([self.opened_at, later.opened_at])
         return Candles(self.interval, opened_at, np.concatenate([self.values, later.values]))
 
+    def first(self, count: int) -> "Candles":
+        """The oldest so many rows."""
+        return self[:count]
+
+    def last(self, count: int) -> "Candles":
+        """The newest so many rows."""
+        return self[max(len(self) - count, 0) :]
+
     def between(self, from_at: int, to_at: int) -> "Candles":
         """Rows that open in [from_at, to_at)."""
         first, last = np.searchsorted(self.opened_at, [from_at, to_at])

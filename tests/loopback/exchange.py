@@ -10,11 +10,21 @@ from tests.loopback.server import Server
 from tests.loopback.sites import Site
 from tests.loopback.tape import Tape
 from tests.loopback.venue import Venue, World
+from tests.loopback.venues.bingx import BingX
+from tests.loopback.venues.bitget import Bitget
+from tests.loopback.venues.bybit import Bybit
+from tests.loopback.venues.krakenfutures import KrakenFutures
+from tests.loopback.venues.okx import OKX
 
 VENUES: MappingProxyType[str, Callable[[World], Venue]] = MappingProxyType(
     {
         "binanceusdm": lambda world: Binance(world, inverse=False),
         "binancecoinm": lambda world: Binance(world, inverse=True),
+        "bybit": Bybit,
+        "bingx": BingX,
+        "bitget": Bitget,
+        "okx": OKX,
+        "krakenfutures": KrakenFutures,
     }
 )
 

@@ -86,9 +86,13 @@ class Routed:
             {"code": -5000, "msg": f"Path {request.path}, Method {request.method} is invalid"}, 404
         )
 
+    def route(self, request: Request) -> Route | None:
+        """Who answers a request."""
+        return self.routes().get((request.method, request.path))
+
     def answer(self, request: Request) -> Answer:
         """Answer one request; errors are answers too."""
-        route = self.routes().get((request.method, request.path))
+        route = self.route(request)
         if route is None:
             return self.unknown(request)
         try:

@@ -9,7 +9,8 @@ from typing import Protocol
 
 from tests.loopback.binance.catalog import INTERVALS, Catalog, error
 from tests.loopback.binance.quotes import SECOND, best_quotes, book_at, day, premium
-from tests.loopback.candles import CLOSE, VOLUME, Candles
+from tests.loopback.candles import CLOSE, VOLUME
+from tests.loopback.follower import BarFollower, Told
 from tests.loopback.tape import Price, Reel
 from tests.loopback.venue import MILLISECOND
 
@@ -51,35 +52,29 @@ class KlineFeed:
     """Bars as they grow and close."""
 
     def __init__(self, catalog: Catalog, reel: Reel, channel: str, interval: str) -> None:
-        self._catalog, self._reel = catalog, reel
-        self._event, self._kind = KLINES[channel]
+        self._event, kind = KLINES[channel]
         self._interval = interval
-        self._told_at = catalog.world.now()
-        self._first = True
+        self._symbol = catalog.symbol_of(reel.contract)
+        self._pair = reel.contract.base + reel.contract.quote
+        self._bars = BarFollower(catalog.world, reel, kind, INTERVALS[interval])
 
     def due(self) -> list[Message]:
-        now = self._catalog.world.now()
-        if now == self._told_at and not self._first:
-            return []
-        length = INTERVALS[self._interval]
-        closed = self._reel.bars(self._kind, length).between(self._told_at - length + 1, now - length + 1)
-        current = self._reel.current(self._kind, length, now)
-        self._told_at, self._first = now, False
-        frames = [self._tell(closed, row, closes=True) for row in range(len(closed))]
-        return frames if current is None else [*frames, self._tell(current, 0, closes=False)]
+        return [self._tell(told) for told in self._bars.due()]
 
-    def _tell(self, page: Candles, row: int, *, closes: bool) -> Message:
-        opened = int(page.opened_at[row]) // MILLISECOND
-        length = INTERVALS[self._interval] // MILLISECOND
-        texts = [f"{value:.8f}" for value in page.values[row].tolist()]
-        symbol = self._catalog.symbol_of(self._reel.contract)
-        worth = f"{page.values[row, VOLUME] * page.values[row, CLOSE]:.5f}"
-        bar = dict(zip("ohlcv", texts, strict=True))
-        times = {"t": opened, "T": opened + length - 1, "s": symbol, "i": self._interval, "x": closes}
-        counts = {"f": 0, "L": 0, "n": 100, "q": worth, "V": "0", "Q": "0", "B": "0"}
-        stamp = opened + length if closes else self._told_at // MILLISECOND
-        pair = {"ps": self._reel.contract.base + self._reel.contract.quote}
-        return {"e": self._event, "E": stamp, "s": symbol, "k": times | bar | counts} | pair
+    def _tell(self, told: Told) -> Message:
+        opened, length = int(told.bar.opened_at[0]) // MILLISECOND, told.bar.interval // MILLISECOND
+        values = told.bar.values[0].tolist()
+        bar = {letter: f"{value:.8f}" for letter, value in zip("ohlcv", values, strict=True)}
+        times = {
+            "t": opened,
+            "T": opened + length - 1,
+            "s": self._symbol,
+            "i": self._interval,
+            "x": told.closes,
+        }
+        counts = {"f": 0, "L": 0, "n": 100, "q": f"{values[VOLUME] * values[CLOSE]:.5f}"}
+        named = {"e": self._event, "E": told.at // MILLISECOND, "s": self._symbol, "ps": self._pair}
+        return named | {"k": times | bar | counts | {"V": "0", "Q": "0", "B": "0"}}
 
 
 class SnapshotFeed:

@@ -63,7 +63,7 @@ def _page(catalog: Catalog, request: Request, reel: Reel, kind: Price) -> Candle
     window = (start_at or 0, FOREVER if end_at is None else end_at + 1)
     page = reel.shown(kind, interval, catalog.world.now(), window)
     newest = start_at is None or catalog.inverse
-    return page[max(len(page) - limit, 0) :] if newest else page[:limit]
+    return page.last(limit) if newest else page.first(limit)
 
 
 def kline_rows(page: Candles, contract: Contract, kind: Price) -> bytes:

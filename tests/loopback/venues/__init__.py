@@ -1,0 +1,1 @@
+"""Venues that are played for market data only: Bybit, BingX, Bitget, OKX, Kraken futures."""
