@@ -58,7 +58,7 @@ def prepare(home: Path, data: Path) -> None:
         there.mkdir(parents=True)
         for coin in COINS:
             rows = pl.read_parquet(data / folder / f"binance_{coin}_{kind}.parquet")
-            rows.filter(pl.col("ts").is_between(FIRST, last)).write_parquet(there / f"{coin}.parquet")
+            rows.filter(pl.col("ts").is_between(FIRST, last)).write_parquet(there / f"binance_{coin}.parquet")
 
 
 def run(step: Step, home: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:

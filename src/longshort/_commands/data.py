@@ -110,8 +110,8 @@ def _say_imported(root: Path, venue: str, imported: Sequence[Imported], options:
     for i in imported:
         if i.widened:
             say(
-                f"{i.series.symbol}: {i.widened:,} bars opened outside their range, at the close before, as they "
-                f"do at {venue}; their high or low was moved to hold the open."
+                f"{i.series.symbol}: bars of {venue} open at the close before, so {i.widened:,} opened outside their "
+                "range; their high or low was moved to hold the open."
             )
 
 

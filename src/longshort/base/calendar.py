@@ -17,6 +17,7 @@ from longshort.base.clock import DAY, YEAR, Interval, format_instant
 from longshort.base.errors import DataError, MissingExtra, StudyError
 
 Instants = Int64[np.ndarray, " time"]
+Sorted = Int64[np.ndarray, " session"]
 EPOCH = "1970-01-01"  # sessions count from here, or from where the library's record of a market begins
 TYPICAL_YEARS = range(2010, 2020)  # tell how many sessions a year has, whatever today is
 
@@ -161,9 +162,9 @@ class Sessions:
 class Schedule:
     """Every session of an exchange on record, in order: its date at 00:00 UTC, its open and its close."""
 
-    labels: Instants
-    opens: Instants
-    closes: Instants
+    labels: Sorted
+    opens: Sorted
+    closes: Sorted
     per_year: float
 
 
@@ -212,7 +213,7 @@ def _library() -> Any:
     return exchange_calendars
 
 
-def _find(known: Instants, wanted: Instants) -> Instants:
+def _find(known: Sorted, wanted: Instants) -> Instants:
     """Where each instant stands among the known ones, which are in order; -1 where it is not among them."""
     place = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
     return np.where(known[place] == wanted, place, -1)

@@ -6,7 +6,7 @@ venue told is never overwritten: where it tells something new, the newest comes 
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from decimal import Decimal
 from itertools import groupby
@@ -48,6 +48,7 @@ COIN_SIZES: Mapping[str, Mapping[str, Decimal]] = MappingProxyType(  # USD in on
         "bybit": {"": Decimal(1)},
     }
 )
+COIN_QUOTES = ("USDT", "USDC", "USD")  # where XBTUSD and BNBUSD are quoted in no TUSD or BUSD
 FILE = "instruments.json"
 
 
@@ -57,8 +58,8 @@ def infer_instrument(venue: str, symbol: str, rows: pl.DataFrame, *, calendar: s
     tick = smallest_step(recent.select("open", "high", "low", "close").to_numpy().ravel())
     if calendar:
         return _stock(venue, symbol, calendar, min(max(tick, CENT / 100), CENT))
-    base, quote, settle = split_symbol(symbol)
     sizes = COIN_SIZES.get(venue, {})
+    base, quote, settle = split_symbol(symbol, COIN_QUOTES if sizes else QUOTES)
     size = sizes.get(base, sizes.get("")) if quote == "USD" else None
     return Instrument(
         symbol=symbol,
@@ -109,18 +110,19 @@ def _are_whole(scaled: Float64[np.ndarray, " value"]) -> bool:
     return bool((np.abs(scaled - np.round(scaled)) <= 4 * np.spacing(np.abs(scaled))).all())
 
 
-def split_symbol(symbol: str) -> tuple[str, str, str]:
+def split_symbol(symbol: str, quotes: Sequence[str] = QUOTES) -> tuple[str, str, str]:
     """The base, quote and settling currency that a symbol names; USD where it names none.
+
+    DOTUSD is DOT in USD, not DO in TUSD: a base has three letters, where that decides.
 
     >>> split_symbol("BTCUSDT"), split_symbol("BTC-PERP"), split_symbol("BTCUSD.BTC-251226")
     (('BTC', 'USDT', 'USDT'), ('BTC', 'USD', 'USD'), ('BTC', 'USD', 'BTC'))
     """
     pair, _, settle = re.sub(r"([-_.]?(PERP|SWAP|SPOT)|-\d{6})$", "", symbol.upper()).partition(".")
-    for quote in QUOTES:
-        base = pair.removesuffix(quote).rstrip("-_/")
-        if pair.endswith(quote) and base:
-            return base, quote, settle or quote
-    return pair, "USD", settle or "USD"
+    bases = {quote: pair.removesuffix(quote).rstrip("-_/") for quote in quotes if pair.endswith(quote)}
+    known = sorted((q for q in bases if bases[q]), key=lambda q: (len(bases[q]) < 3, quotes.index(q)))
+    quote = known[0] if known else "USD"
+    return bases.get(quote) or pair, quote, settle or quote
 
 
 def read_instruments(folder: Path, *, as_of: int | None = None) -> dict[str, Instrument]:

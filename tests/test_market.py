@@ -1,0 +1,473 @@
+import json
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from longshort.base.calendar import find_calendar
+from longshort.base.clock import DAY, HOUR, Interval, format_instant, parse_instant
+from longshort.base.errors import DataError, StudyError
+from longshort.base.instrument import FeeTier, Instrument
+from longshort.base.settings import DataSettings
+from longshort.connect.listing import Listing
+from longshort.data.bars import Bars
+from longshort.data.grid import assemble, last_traded_row
+from longshort.data.instruments import (
+    infer_instrument,
+    read_instruments,
+    record_inferred,
+    record_listed,
+    split_symbol,
+)
+from longshort.data.lake import INSTANT, Lake, Measure, Series
+from longshort.data.market import NO_SETTLEMENTS, load_bars
+from longshort.features.catalog import default_names
+
+HOURLY, DAILY = Interval(HOUR), Interval(DAY)
+NEW_YEAR = 1_704_067_200  # 2024-01-01 00:00 UTC, in seconds
+JULY = [
+    "2024-07-01",
+    "2024-07-02",
+    "2024-07-03",
+    "2024-07-05",
+    "2024-07-08",
+]  # closed on the 4th and at the weekend
+
+
+def instants(name: str, seconds: list[int]) -> pl.Series:
+    return pl.from_epoch(pl.Series(name, seconds), "s").dt.replace_time_zone("UTC").cast(INSTANT)
+
+
+def make_bars(seconds: list[int], *, volume: float = 10.0) -> pl.DataFrame:
+    close = [100.0 + 0.25 * k for k in range(len(seconds))]
+    return pl.DataFrame(
+        {
+            "opened_at": instants("opened_at", seconds),
+            "open": close,
+            "high": [c + 1.0 for c in close],
+            "low": [c - 1.0 for c in close],
+            "close": close,
+            "volume": [volume] * len(seconds),
+        }
+    )
+
+
+def hours(count: int, *, first: int = 0) -> list[int]:
+    return [NEW_YEAR + 3600 * (first + k) for k in range(count)]
+
+
+def days(texts: list[str]) -> list[int]:
+    return [parse_instant(text) // 10**9 for text in texts]
+
+
+def put(
+    lake: Lake, measure: Measure, interval: Interval, rows: pl.DataFrame, symbol: str = "BTCUSDT"
+) -> None:
+    lake.write(Series.of("binanceusdm", measure, interval, symbol), rows)
+
+
+def stocks(lake: Lake, **dates: list[str]) -> Lake:
+    for symbol, texts in dates.items():
+        rows = make_bars(days(texts))
+        lake.write(Series.bars("us-stocks", DAILY, symbol), rows)
+        record_inferred(
+            lake.root / "us-stocks",
+            {symbol: (infer_instrument("us-stocks", symbol, rows, calendar="XNYS"), "2024-07-08 00:00Z")},
+        )
+    return lake
+
+
+def load(lake: Lake, **settings: object) -> Bars:
+    return load_bars(DataSettings.model_validate({"lake": str(lake.root), **settings}))
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path / "lake")
+
+
+# Sessions.
+
+
+def test_a_day_of_a_stock_is_usable_when_its_session_closed(lake: Lake) -> None:
+    bars = load(stocks(lake, AAPL=JULY), interval="1d")
+
+    assert [format_instant(int(c)) for c in bars.closed_at] == [
+        "2024-07-01 20:00Z",
+        "2024-07-02 20:00Z",
+        "2024-07-03 17:00Z",
+        "2024-07-05 20:00Z",
+        "2024-07-08 20:00Z",
+    ]
+    assert bars.present.all()
+    assert np.diff(bars.grid_row).tolist() == [1, 1, 1, 1]
+    assert bars.bars_per_year == 252.0
+
+
+def test_a_missing_session_is_a_gap_and_a_holiday_is_none(lake: Lake) -> None:
+    bars = load(stocks(lake, AAPL=JULY, MSFT=[JULY[0], JULY[1], JULY[4]]), interval="1d")
+
+    assert bars.present[:, 1].tolist() == [True, True, False, False, True]
+    assert bars.listed[:, 1].all()
+    assert np.isnan(bars.close[2:4, 1]).all()
+
+
+def test_the_sessions_of_a_venue_are_on_record_and_the_study_may_name_them(lake: Lake) -> None:
+    lake.write(Series.bars("mine", DAILY, "AAPL"), make_bars(days(JULY)))
+
+    around_the_clock = load(lake, interval="1d")
+    named = load(lake, interval="1d", calendar="NYSE")
+
+    assert (len(around_the_clock), around_the_clock.calendar.name) == (8, "24/7")
+    assert (len(named), named.calendar.name) == (5, "XNYS")
+
+
+def test_a_stock_has_no_funding_and_that_is_known(lake: Lake) -> None:
+    bars = load(stocks(lake, AAPL=JULY), interval="1d")
+
+    assert not bars.instruments[0].has_funding
+    assert bars.funding_covered.all()
+    assert np.isnan(bars.funding_rate).all()
+    assert not [name for name in default_names(bars) if name.startswith("funding")]
+
+
+def test_since_keeps_the_day_that_it_names(lake: Lake) -> None:
+    bars = load(stocks(lake, AAPL=JULY), interval="1d", since="2024-07-02", until="2024-07-05T20:00Z")
+
+    assert [format_instant(int(c))[:10] for c in bars.closed_at] == JULY[1:4]
+
+
+@pytest.mark.parametrize("written", ["BRK-B", "BRK.B", "brk/b"])
+def test_classes_of_shares_are_found_however_they_are_written(lake: Lake, written: str) -> None:
+    assert load(stocks(lake, **{"BRK-B": JULY}), interval="1d", symbols=[written]).symbols == ("BRK-B",)
+
+
+def test_hourly_bars_with_sessions_are_refused(lake: Lake) -> None:
+    put(lake, "bars", HOURLY, make_bars(hours(5)))
+
+    with pytest.raises(StudyError, match=r"only daily bars \(1d\) have the sessions of XNYS so far, was 1h"):
+        load(lake, calendar="XNYS")
+
+
+def test_a_bar_on_a_holiday_is_refused_by_symbol_and_date(lake: Lake) -> None:
+    stocks(lake, AAPL=JULY)
+    lake.write(Series.bars("us-stocks", DAILY, "AAPL"), make_bars(days(["2024-07-03", "2024-07-04"])))
+
+    with pytest.raises(DataError, match="AAPL: XNYS has no session on 2024-07-04"):
+        load(lake, interval="1d")
+
+
+def test_stocks_and_coins_of_one_venue_are_not_mixed_in_silence(lake: Lake) -> None:
+    stocks(lake, AAPL=JULY)
+    lake.write(Series.bars("us-stocks", DAILY, "BTCUSD"), make_bars(days(JULY)))
+    coin = Instrument(
+        symbol="BTCUSD",
+        venue="us-stocks",
+        base="BTC",
+        quote="USD",
+        settle="USD",
+        tick=Decimal(1),
+        lot=Decimal(1),
+    )
+    record_inferred(lake.root / "us-stocks", {"BTCUSD": (coin, "2024-07-08 00:00Z")})
+
+    with pytest.raises(DataError, match="trade in different sessions: 24/7, XNYS"):
+        load(lake, interval="1d")
+
+
+def test_the_embedded_market_has_no_sessions() -> None:
+    with pytest.raises(DataError, match="the embedded market is always open"):
+        load_bars(DataSettings(source="embedded", calendar="XNYS"))
+
+
+def test_real_stocks_have_no_gap_but_before_they_were_listed(real_data: Path) -> None:
+    panel = pl.read_parquet(real_data / "stocks" / "us_stocks_1d_panel.parquet").rename({"date": "opened_at"})
+    symbols = ["AAPL", "COIN", "UBER"]
+    rows = [
+        panel.filter(pl.col("symbol") == s)
+        .drop("symbol")
+        .with_columns(pl.col("opened_at").cast(pl.Datetime("ms")).dt.replace_time_zone("UTC"))
+        for s in symbols
+    ]
+    known = [infer_instrument("us-stocks", s, r, calendar="XNYS") for s, r in zip(symbols, rows, strict=True)]
+
+    bars = assemble(DAILY, known, rows, [NO_SETTLEMENTS] * 3, calendar=find_calendar("XNYS"))
+
+    assert (bars.present == bars.listed).all()
+    assert bars.present[:, 0].all()
+    assert len(bars) == 1_883
+    assert {i.tick for i in bars.instruments} == {Decimal("0.0001")}
+
+
+# Symbols as people write them.
+
+
+@pytest.mark.parametrize("written", ["BTC/USDT:USDT", "btcusdt", "BTCUSDT"])
+def test_a_symbol_may_be_written_as_ccxt_writes_it(lake: Lake, written: str) -> None:
+    put(lake, "bars", HOURLY, make_bars(hours(5)))
+    put(lake, "bars", HOURLY, make_bars(hours(5)), "ETHUSDT")
+
+    assert load(lake, symbols=[written]).symbols == ("BTCUSDT",)
+
+
+def test_one_coin_in_two_spellings_is_named_twice(lake: Lake) -> None:
+    put(lake, "bars", HOURLY, make_bars(hours(5)))
+
+    with pytest.raises(DataError, match="a coin is named twice"):
+        load(lake, symbols=["BTC/USDT:USDT", "BTCUSDT"])
+
+
+# Gauges.
+
+
+def test_what_else_was_measured_stands_at_the_close_at_which_it_was_known(lake: Lake) -> None:
+    put(lake, "bars", HOURLY, make_bars(hours(6)))
+    mark = make_bars(hours(6)).drop("volume").filter(pl.int_range(pl.len()) != 2)
+    put(lake, "mark", HOURLY, mark)
+    put(lake, "index", Interval(2 * HOUR), make_bars(hours(6)[::2]).drop("volume"))
+    sampled = [NEW_YEAR + s for s in (3600, 3600 + 1800, 2 * 3600, 2 * 3600 + 6)]
+    put(
+        lake,
+        "open-interest",
+        Interval(HOUR // 2),
+        pl.DataFrame({"sampled_at": instants("sampled_at", sampled), "open_interest": [1.0, 2.0, 3.0, 4.0]}),
+    )
+
+    bars = load(lake)
+
+    np.testing.assert_array_equal(bars.mark_close[:, 0], [100.0, 100.25, np.nan, 100.75, 101.0, 101.25])
+    np.testing.assert_array_equal(bars.index_close[:, 0], [np.nan, 100.0, np.nan, 100.25, np.nan, 100.5])
+    np.testing.assert_array_equal(bars.open_interest[:, 0], [1.0, 3.0, 4.0, np.nan, np.nan, np.nan])
+
+
+def test_a_market_without_gauges_has_none_and_its_digest_is_that_of_before(lake: Lake) -> None:
+    put(lake, "bars", HOURLY, make_bars(hours(6)))
+    bare = load(lake)
+    put(lake, "mark", HOURLY, make_bars(hours(6)).drop("volume"))
+    marked = load(lake)
+
+    assert bare.gauges == {}
+    assert np.isnan(bare.mark_close).all()
+    assert bare.mark_close.shape == bare.close.shape
+    assert replace(marked, gauges={}).digest() == bare.digest() != marked.digest()
+
+
+def test_gauges_are_cut_with_the_bars(lake: Lake) -> None:
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        put(lake, "bars", HOURLY, make_bars(hours(6)), symbol)
+    put(lake, "mark", HOURLY, make_bars(hours(6)).drop("volume"), "ETHUSDT")
+
+    bars = load(lake)
+
+    np.testing.assert_array_equal(bars[2:4].mark_close, bars.mark_close[2:4])
+    np.testing.assert_array_equal(bars.coins([1]).mark_close[:, 0], bars.close[:, 1])
+    assert np.isnan(bars.mark_close[:, 0]).all()
+
+
+@given(
+    at=st.lists(st.integers(1, 40 * 3600), min_size=1, max_size=40, unique=True).map(sorted),
+)
+def test_no_sample_is_seen_before_its_time_and_the_latest_of_a_bar_stands(at: list[int]) -> None:
+    rows = make_bars(hours(24))
+    samples = pl.DataFrame(
+        {
+            "sampled_at": instants("sampled_at", [NEW_YEAR + s for s in at]),
+            "open_interest": [float(s) for s in at],
+        }
+    )
+
+    bars = assemble(
+        HOURLY,
+        [infer_instrument("v", "BTCUSDT", rows)],
+        [rows],
+        [NO_SETTLEMENTS],
+        gauges={"open_interest": [(HOURLY, samples)]},
+    )
+
+    expected = [max([s for s in at if 3600 * k < s <= 3600 * (k + 1)], default=np.nan) for k in range(24)]
+    np.testing.assert_array_equal(bars.open_interest[:, 0], expected)
+
+
+# Dead series.
+
+
+def with_tail(bars: int, flat: int, *, trades: float = 0.0) -> pl.DataFrame:
+    rows = make_bars(hours(bars + flat))
+    is_tail = pl.int_range(pl.len()) >= bars
+    last = rows[bars - 1, "close"]
+    return rows.with_columns(
+        *(
+            pl.when(is_tail).then(last).otherwise(pl.col(c)).alias(c)
+            for c in ("open", "high", "low", "close")
+        ),
+        volume=pl.when(is_tail).then(trades).otherwise(pl.col("volume")),
+    )
+
+
+@pytest.mark.parametrize(("flat", "trades", "last"), [(167, 0.0, 216), (168, 0.0, 49), (168, 0.1, 217)])
+def test_a_week_without_a_trade_at_the_end_is_a_death(flat: int, trades: float, last: int) -> None:
+    assert last_traded_row(with_tail(50, flat, trades=trades), HOURLY) == last
+
+
+def test_silence_in_the_midst_is_none() -> None:
+    rows = pl.concat([with_tail(50, 300), make_bars(hours(3, first=350))])
+
+    assert last_traded_row(rows, HOURLY) == 352
+
+
+def test_a_dead_coin_is_neither_listed_nor_present_after_its_last_trade(lake: Lake) -> None:
+    put(lake, "bars", HOURLY, make_bars(hours(300)))
+    put(lake, "bars", HOURLY, with_tail(50, 250), "FTTUSDT")
+
+    bars = load(lake)
+
+    assert bars.listed[:, 1].sum() == bars.present[:, 1].sum() == 50
+    assert bars.listed[:, 0].all()
+
+
+def test_real_delisted_coins_end_with_their_last_trade(real_data: Path) -> None:
+    waves = pl.read_parquet(real_data / "raw" / "binance_WAVESUSDT_perp_1h_delisted_raw.parquet")
+
+    last = last_traded_row(waves, HOURLY)
+
+    assert waves[last, "volume"] > 0.0
+    assert waves["volume"][last + 1 :].sum() == 0.0
+    assert last < len(waves) - 168
+
+
+# Instruments and what venues told of them.
+
+
+def listing(tick: str, seen_at: str, **changes: object) -> Listing:
+    instrument = Instrument(
+        symbol="BTCUSDT",
+        venue="v",
+        base="BTC",
+        quote="USDT",
+        settle="USDT",
+        tick=Decimal(tick),
+        lot=Decimal("0.001"),
+        fees=(FeeTier(maker_bps=1.0, taker_bps=4.5),),
+    )
+    told = {
+        "unified": "BTC/USDT:USDT",
+        "id": "BTCUSDT",
+        "instrument": instrument,
+        "contract": "swap",
+        "active": True,
+        "listed_at": parse_instant("2019-09-08"),
+        "expires_at": None,
+        "seen_at": parse_instant(seen_at),
+    }
+    return Listing(**{**told, **changes})  # type: ignore[arg-type]
+
+
+def test_a_changed_tick_adds_to_what_a_venue_told(tmp_path: Path) -> None:
+    folder = tmp_path / "v"
+    for tick, seen_at in [("0.01", "2024-01-01"), ("0.01", "2024-02-01"), ("0.1", "2024-03-01")]:
+        record_listed(folder, [listing(tick, seen_at)])
+
+    def tick_on(day: str) -> Decimal:
+        return read_instruments(folder, as_of=parse_instant(day))["BTCUSDT"].tick
+
+    entry = json.loads((folder / "instruments.json").read_text())["BTCUSDT"]
+    assert [e["seen_at"] for e in (entry, *entry["earlier"])] == ["2024-03-01 00:00Z", "2024-01-01 00:00Z"]
+    assert read_instruments(folder)["BTCUSDT"].tick == tick_on("2024-03-01") == Decimal("0.1")
+    assert tick_on("2024-02-29") == Decimal("0.01")
+    assert read_instruments(folder, as_of=parse_instant("2023-12-31")) == {}
+
+
+def test_what_a_venue_told_is_kept_whole_and_in_order_of_seeing(tmp_path: Path) -> None:
+    record_listed(tmp_path / "v", [listing("0.1", "2024-03-01", active=False)])
+    record_listed(tmp_path / "v", [listing("0.1", "2024-01-01")])
+
+    entry = json.loads((tmp_path / "v" / "instruments.json").read_text())["BTCUSDT"]
+    assert (entry["active"], entry["earlier"][0]["active"]) == (False, True)
+    assert entry["listed_at"] == "2019-09-08 00:00Z"
+    assert (entry["contract"], entry["unified"], entry["source"]) == ("swap", "BTC/USDT:USDT", "venue")
+    assert read_instruments(tmp_path / "v")["BTCUSDT"] == listing("0.1", "2024-03-01").instrument
+
+
+def test_what_a_venue_tells_takes_the_place_of_what_was_inferred_and_not_the_reverse(tmp_path: Path) -> None:
+    guess = replace(listing("0.5", "2024-01-01").instrument)
+    record_inferred(tmp_path / "v", {"BTCUSDT": (guess, "2024-01-01 00:00Z")})
+    record_listed(tmp_path / "v", [listing("0.1", "2024-03-01")])
+    record_inferred(tmp_path / "v", {"BTCUSDT": (guess, "2024-04-01 00:00Z")})
+
+    entry = json.loads((tmp_path / "v" / "instruments.json").read_text())["BTCUSDT"]
+    assert (entry["tick"], "earlier" in entry) == ("0.1", False)
+
+
+@pytest.mark.parametrize(("contract", "funded"), [("swap", True), ("future", False), ("spot", False)])
+def test_only_perpetuals_have_funding(tmp_path: Path, contract: str, funded: bool) -> None:
+    record_listed(tmp_path / "v", [listing("0.1", "2024-03-01", contract=contract)])
+
+    assert read_instruments(tmp_path / "v")["BTCUSDT"].has_funding is funded
+
+
+def test_an_entry_of_an_older_lake_is_still_read(tmp_path: Path) -> None:
+    folder = tmp_path / "v"
+    record_listed(folder, [listing("0.1", "2024-03-01")])
+    table = json.loads((folder / "instruments.json").read_text())
+    for name in ("has_funding", "calendar", "fees"):
+        del table["BTCUSDT"][name]
+    (folder / "instruments.json").write_text(json.dumps(table))
+
+    found = read_instruments(folder)["BTCUSDT"]
+
+    assert (found.has_funding, found.calendar, found.fees) == (
+        True,
+        "",
+        (FeeTier(maker_bps=2.0, taker_bps=5.0),),
+    )
+
+
+@pytest.mark.parametrize(
+    ("venue", "symbol", "settle", "size", "inverse"),
+    [
+        ("bitmex", "XBTUSD", "XBT", 1, True),
+        ("bitmex", "XBTUSDT", "USDT", 1, False),
+        ("binancecoinm", "BTCUSD", "BTC", 100, True),
+        ("binancecoinm", "ETHUSD", "ETH", 10, True),
+        ("bybit", "BTCUSD.BTC", "BTC", 1, True),
+        ("bybit", "BTCUSDT", "USDT", 1, False),
+        ("okx", "BTCUSD", "USD", 1, False),
+    ],
+)
+def test_a_contract_s_settlement_is_read_off_its_venue_and_name(
+    venue: str, symbol: str, settle: str, size: int, inverse: bool
+) -> None:
+    found = infer_instrument(venue, symbol, make_bars(hours(3)))
+
+    assert (found.settle, found.contract_size, found.inverse) == (settle, size, inverse)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "parts"),
+    [
+        ("DOTUSD", ("DOT", "USD", "USD")),
+        ("BTCTUSD", ("BTC", "TUSD", "TUSD")),
+        ("OPUSDT", ("OP", "USDT", "USDT")),
+        ("ETHBTC", ("ETH", "BTC", "BTC")),
+        ("BTCUSD.BTC-251226", ("BTC", "USD", "BTC")),
+        ("BTCUSDT-251226", ("BTC", "USDT", "USDT")),
+        ("BTC-PERP", ("BTC", "USD", "USD")),
+        ("USDT", ("USDT", "USD", "USD")),
+    ],
+)
+def test_a_symbol_tells_its_currencies(symbol: str, parts: tuple[str, str, str]) -> None:
+    assert split_symbol(symbol) == parts
+
+
+@pytest.mark.parametrize(("price", "tick"), [(100.25, "0.01"), (100.123_456, "0.0001")])
+def test_a_stock_trades_in_cents_unless_its_prices_were_adjusted(price: float, tick: str) -> None:
+    rows = make_bars(days(JULY)).with_columns(open=pl.lit(price), close=pl.lit(price))
+
+    found = infer_instrument("us-stocks", "AAPL", rows, calendar="XNYS")
+
+    assert (found.tick, found.lot, found.settle) == (Decimal(tick), Decimal(1), "USD")
