@@ -1,6 +1,7 @@
 """The venues of the mission, each in its own words, through the real ccxt client: contracts, bars, funding, names."""
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -9,7 +10,7 @@ import polars as pl
 import pytest
 
 from longshort.base.clock import DAY, HOUR, MINUTE, Interval
-from longshort.base.errors import VenueError
+from longshort.base.errors import MissingExtra, VenueError
 from longshort.base.window import Window
 from longshort.connect.exchange import Exchange
 from longshort.connect.guard import Credentials
@@ -504,6 +505,13 @@ def test_what_is_known_of_binance_is_told() -> None:
     assert (offered.archive, offered.sandbox, offered.websocket_bars) == (True, True, True)
     assert offered.history_days == {"open-interest": 30}
     assert "1s" not in offered.intervals
+
+
+def test_without_ccxt_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ccxt", None)
+
+    with pytest.raises(MissingExtra, match=r"^ccxt is not installed\. Install it with"):
+        Exchange("bybit")
 
 
 def test_no_key_is_taken_where_ccxt_would_sign_a_fee_for_others() -> None:

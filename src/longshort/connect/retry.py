@@ -168,4 +168,5 @@ def ending(fault: Fault, venue: str) -> VenueError:
             if fault.unsettled and not key:
                 return VenueError(said, where=venue, remedy=remedy)
             return Refusal(key or fault.names[0], said, where=venue, remedy=remedy)
-    return Refusal(fault.names[0], f"refused: {fault.words}", where=venue)
+    words = fault.words.removeprefix(f"{venue} ")
+    return Refusal(fault.names[0], f"refused: {words}", where=venue)
