@@ -20,6 +20,7 @@ from longshort.data.check import (
 from longshort.data.importer import ImportOptions, import_files
 from longshort.data.lake import INSTANT, Lake, Series
 from longshort.data.simulator import Simulation, simulate_market
+from tests.planted import PANEL, certify_planted
 
 SERIES = Series("embedded", "bars-1h", "SIM01USDT")
 FUNDING = Series("embedded", "funding", "SIM01USDT")
@@ -573,3 +574,10 @@ def test_real_open_interest_has_the_defects_that_are_known(
     rows = rows.select(pl.col("ts").cast(INSTANT).alias("sampled_at"), "open_interest")
 
     assert certify(lake, rows, Series("bybit", "open-interest-1h", coin)).reasons == reasons
+
+
+def test_planted_defects_are_found_and_clean_bars_raise_no_alarm(real_data: Path) -> None:
+    counts = certify_planted(112, seed=7, data=real_data, lengths=("1h", PANEL))
+
+    assert counts.recall >= 0.95, counts.table()
+    assert counts.false_per_100_000 <= 1.0, counts.false_alarms

@@ -114,9 +114,12 @@ def _judge_times(
 
 
 def _judge_bars(looked: Examined, rows: pl.DataFrame, instant: Instants) -> None:
-    """What the values say; only what is possible is looked at further."""
+    """What the values say; only bars that are possible are looked at further."""
     assert looked.interval
-    if _judge_possible(rows, instant, looked.findings):
+    possible = _judge_possible(rows, instant, looked.findings)
+    if not possible.all():
+        rows, instant = rows.filter(possible), instant[possible]
+    if not len(instant):
         return
     silence = _judge_silence(looked, rows, instant) if "volume" in rows.columns else None
     first, last = (silence.first, silence.last) if silence else (0, len(rows))
@@ -142,19 +145,19 @@ def _judge_bars(looked: Examined, rows: pl.DataFrame, instant: Instants) -> None
     looked.recent_move = np.where(path.adjacent, np.diff(path.close, prepend=np.nan), np.nan)[recent]
 
 
-def _judge_possible(rows: pl.DataFrame, instant: Instants, findings: Findings) -> int:
-    """How many bars no market can print."""
+def _judge_possible(rows: pl.DataFrame, instant: Instants, findings: Findings) -> Rows:
+    """True for bars that a market can print; say what is wrong with the others."""
     whole = rows if "volume" in rows.columns else rows.with_columns(volume=pl.lit(1.0))
     rules = impossible_bars()
-    masks = whole.select(rule.fill_null(value=True).alias(str(n)) for n, (rule, _) in enumerate(rules))
-    total = 0
+    masks = whole.select(rule.fill_null(value=False).alias(str(n)) for n, (rule, _) in enumerate(rules))
+    possible = np.ones(len(rows), dtype=bool)
     for n, (_, what) in enumerate(rules):
         places = masks[str(n)].arg_true().to_numpy()
-        total += len(places)
+        possible[places] = False
         if len(places):
             words = f"{count_of(len(places), 'bar')} with {what}"
             findings.add("impossible", words, count=len(places), places=instant[places])
-    return total
+    return possible
 
 
 def _judge_silence(looked: Examined, rows: pl.DataFrame, instant: Instants) -> Silence | None:

@@ -129,8 +129,15 @@ def swapped_runs(path: Path) -> Runs:
     taken = _sums(straight) > np.maximum(SWAP_RATIO * _sums(crossed), floor)
     found = np.zeros(len(path.close), dtype=bool)
     for start in np.flatnonzero(taken).tolist():
-        found[start : start + SWAP_BARS + 1] = True
-    return runs_of(found)
+        found[start + 1 : start + SWAP_BARS + 1] = True
+    fits = crossed < straight / SWAP_RATIO
+    return np.array([_trim(fits, run) for run in runs_of(found)], dtype=np.int64).reshape(-1, 2)
+
+
+def _trim(fits: Rows, run: Int64[np.ndarray, " 2"]) -> tuple[int, int]:
+    """From the first row before a step that fits crossed to the last such step: a window may reach beyond."""
+    steps = np.flatnonzero(fits[run[0] : run[1]]) + int(run[0])
+    return int(steps[0]) - 1, int(steps[-1]) + 1
 
 
 def _sums(values: Float64[np.ndarray, " time"]) -> Float64[np.ndarray, " window"]:
