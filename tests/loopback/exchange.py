@@ -1,6 +1,7 @@
 """Puts a loopback exchange together: which venues it can play, and what they share."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -18,8 +19,8 @@ from tests.loopback.venues.okx import OKX
 
 VENUES: MappingProxyType[str, Callable[[World], Venue]] = MappingProxyType(
     {
-        "binanceusdm": lambda world: Binance(world, inverse=False),
-        "binancecoinm": lambda world: Binance(world, inverse=True),
+        "binanceusdm": partial(Binance, inverse=False),
+        "binancecoinm": partial(Binance, inverse=True),
         "bybit": Bybit,
         "bingx": BingX,
         "bitget": Bitget,

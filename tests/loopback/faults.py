@@ -12,38 +12,37 @@ aiohttp repeats a GET itself, once, when a kept connection was reset: `times=2` 
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from types import MappingProxyType
 
 import numpy as np
 
-from tests.loopback.wire import Answer, Request, RowEdit
+from tests.loopback.wire import JSON, Answer, Request, RowEdit
 
 Respond = Callable[[Request], Answer]
 Effect = Callable[[Request, Respond], Answer]
 
 HTML = {"Content-Type": "text/html"}
-BAN_SECONDS = 2.0
+BAN_SECONDS = 2
 
 
-def reply(status: int, body: str, *, acted: bool = False, **headers: str) -> Effect:
+def reply(status: int, body: str, headers: Mapping[str, str] = HTML, *, acted: bool = False) -> Effect:
     """Another answer; with `acted` the venue does what was asked before the answer is lost."""
-    sent = {name.replace("_", "-"): value for name, value in headers.items()}
 
     def effect(request: Request, respond: Respond) -> Answer:
         if acted:
             respond(request)
-        return Answer(status=status, body=body.encode(), headers=sent or HTML)
+        return Answer(status=status, body=body.encode(), headers=headers)
 
     return effect
 
 
-def refusal(status: int, code: int, message: str, **headers: str) -> Effect:
+def refusal(status: int, code: int, message: str, *, retry_after: int | None = None) -> Effect:
     """An error in Binance's form."""
-    body = json.dumps({"code": code, "msg": message})
-    return reply(status, body, Content_Type="application/json", **headers)
+    waiting = {} if retry_after is None else {"Retry-After": str(retry_after)}
+    return reply(status, json.dumps({"code": code, "msg": message}), JSON | waiting)
 
 
 def page_of(status: int, title: str, *, acted: bool = False) -> Effect:
@@ -96,7 +95,7 @@ def ban(request: Request, respond: Respond) -> Answer:
     """418 with the instant until which the address is banned."""
     until = int((time.time() + BAN_SECONDS) * 1000)
     message = f"Way too many requests; IP(127.0.0.1) banned until {until}. Please use the websocket."
-    return refusal(418, -1003, message, Retry_After=str(int(BAN_SECONDS)))(request, respond)
+    return refusal(418, -1003, message, retry_after=BAN_SECONDS)(request, respond)
 
 
 def _duplicated(numbers: list[int]) -> list[int]:
@@ -109,9 +108,9 @@ _BUSY = "The server is currently overloaded with other requests. Please try agai
 
 FAULTS: MappingProxyType[str, Effect] = MappingProxyType(
     {
-        "too-many-requests": refusal(429, -1003, _TOO_MANY, Retry_After="1"),
+        "too-many-requests": refusal(429, -1003, _TOO_MANY, retry_after=1),
         "ban": ban,
-        "too-many-orders": refusal(429, -1015, "Too many new orders.", Retry_After="1"),
+        "too-many-orders": refusal(429, -1015, "Too many new orders.", retry_after=1),
         "rate-limit-400": refusal(400, -1003, _TOO_MANY),
         "firewall": page_of(403, "Request blocked"),
         "500": page_of(500, "Internal Server Error"),

@@ -7,6 +7,7 @@ play fails, it is never reached. Only clients made after the redirect are affect
 import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -20,7 +21,7 @@ Patch = Callable[[object, str, object], object]
 class _Resolver(aiohttp.abc.AbstractResolver):
     """Answers every name with the same port of this machine."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, loop: object = None) -> None:
         self._port = port
 
     async def resolve(
@@ -39,6 +40,6 @@ class _Resolver(aiohttp.abc.AbstractResolver):
 def redirect(port: int, trusted: Path, patch: Patch = setattr) -> None:
     """Redirect; `patch` is `setattr`, for good, or monkeypatch's, for a test."""
     context = ssl.create_default_context(cafile=trusted)
-    patch(aiohttp.connector, "DefaultResolver", lambda *args, **kwargs: _Resolver(port))
+    patch(aiohttp.connector, "DefaultResolver", partial(_Resolver, port))
     patch(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", context)  # what aiohttp uses where no context is given
     patch(certifi, "where", lambda: str(trusted))  # what ccxt builds its context from

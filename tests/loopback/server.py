@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Generator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Self
@@ -97,7 +97,7 @@ class Server:
         self._run(self.sockets.close(code))
 
     @contextlib.contextmanager
-    def down(self) -> Iterator[None]:
+    def down(self) -> Generator[None]:
         """Break every connection and refuse new ones for a while."""
         self._run(self._stop_listening())
         try:

@@ -60,9 +60,12 @@ class Session(Protocol):
 
 
 class Venue(Protocol):
-    """Plays one venue on its hosts, which may be wildcards."""
+    """Plays one venue."""
 
-    hosts: tuple[str, ...]
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Its host names, which may be wildcards."""
+        ...
 
     def answer(self, request: Request) -> Answer:
         """Answer one request; errors are answers too."""

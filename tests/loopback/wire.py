@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 
 from tests.loopback.candles import Candles
 
+Record = dict[str, Any]
 RowEdit = Callable[[list[int]], list[int]]
 JSON = {"Content-Type": "application/json"}
 

@@ -8,9 +8,11 @@ from tests.loopback.venue import MILLISECOND, World
 from tests.loopback.wire import Refused, Request
 
 HOUR = 60 * MINUTE
-INTERVALS = {f"{n}m": n * MINUTE for n in (1, 3, 5, 15, 30)}
-INTERVALS |= {f"{n}h": n * HOUR for n in (1, 2, 4, 6, 8, 12)}
-INTERVALS |= {"1d": DAY, "3d": 3 * DAY, "1w": 7 * DAY}
+INTERVALS = (
+    {f"{n}m": n * MINUTE for n in (1, 3, 5, 15, 30)}
+    | {f"{n}h": n * HOUR for n in (1, 2, 4, 6, 8, 12)}
+    | {"1d": DAY, "3d": 3 * DAY, "1w": 7 * DAY}
+)
 
 
 def error(code: int, message: str, status: int = 400) -> Refused:

@@ -13,8 +13,9 @@ from tests.loopback.candles import CLOSE, VOLUME
 from tests.loopback.follower import BarFollower, Told
 from tests.loopback.tape import Price, Reel
 from tests.loopback.venue import MILLISECOND
+from tests.loopback.wire import Record
 
-Message = dict[str, object]
+Message = Record
 KLINES: dict[str, tuple[str, Price]] = {
     "kline": ("kline", "trade"),
     "markPriceKline": ("markPrice_kline", "mark"),

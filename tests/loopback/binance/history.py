@@ -10,7 +10,7 @@ from tests.loopback.binance.catalog import INTERVALS, Catalog, error, limit_of, 
 from tests.loopback.candles import CLOSE, DAY, HIGH, LOW, VOLUME, Candles
 from tests.loopback.tape import FOREVER, Contract, Price, Reel, Samples
 from tests.loopback.venue import MILLISECOND, Route
-from tests.loopback.wire import Answer, Request
+from tests.loopback.wire import Answer, Record, Request
 
 PERIODS = tuple(name for name in INTERVALS if name not in ("1m", "3m", "8h", "3d", "1w"))
 MOST_BARS, MOST_SAMPLES, MOST_FUNDING = 1_500, 500, 1_000
@@ -92,7 +92,7 @@ def _funding_rates(catalog: Catalog, request: Request) -> object:
     start_at, end_at = window_of(request)
     now = catalog.world.now()
     to_at = (now if end_at is None else min(end_at, now)) + 1
-    rows: list[dict[str, object]] = []
+    rows: list[Record] = []
     for reel in [catalog.reel(named)] if named else catalog.reels():
         settled = reel.funding.between(start_at or 0, to_at).tail(limit, newest=start_at is None)
         symbol = catalog.symbol_of(reel.contract)

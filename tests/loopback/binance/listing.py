@@ -4,6 +4,7 @@ from tests.loopback.binance.catalog import Catalog
 from tests.loopback.binance.weight import Meter
 from tests.loopback.tape import Contract
 from tests.loopback.venue import MILLISECOND, Route
+from tests.loopback.wire import Record
 
 NO_EXPIRY = 4_133_404_800_000  # the delivery date of a perpetual
 
@@ -35,7 +36,7 @@ def _exchange_info(catalog: Catalog, meter: Meter) -> object:
     }
 
 
-def _describe(catalog: Catalog, contract: Contract) -> dict[str, object]:
+def _describe(catalog: Catalog, contract: Contract) -> Record:
     expires_at = contract.expires_at
     status = "TRADING" if catalog.is_trading(contract) else "SETTLING"
     inverse = {"contractStatus": status, "contractSize": int(contract.size)}
@@ -63,7 +64,7 @@ def _describe(catalog: Catalog, contract: Contract) -> dict[str, object]:
     }
 
 
-def _filters(contract: Contract) -> list[dict[str, object]]:
+def _filters(contract: Contract) -> list[Record]:
     tick, lot = f"{contract.tick.normalize():f}", f"{contract.lot.normalize():f}"
     sizes = {"minQty": lot, "maxQty": "1000000", "stepSize": lot}
     reach = {"multiplierUp": "1.0500", "multiplierDown": "0.9500", "multiplierDecimal": "4"}

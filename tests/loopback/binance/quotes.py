@@ -9,10 +9,10 @@ from tests.loopback.binance.catalog import HOUR, Catalog, limit_of
 from tests.loopback.candles import CLOSE, DAY, HIGH, LOW, MINUTE, OPEN, VOLUME
 from tests.loopback.tape import Reel
 from tests.loopback.venue import MILLISECOND, Route
-from tests.loopback.wire import Request
+from tests.loopback.wire import Record, Request
 
 SECOND = 10**9
-Describe = Callable[[Catalog, Reel], dict[str, object]]
+Describe = Callable[[Catalog, Reel], Record]
 
 
 def routes(catalog: Catalog) -> dict[str, Route]:
@@ -38,7 +38,7 @@ def _each(catalog: Catalog, request: Request, describe: Describe) -> object:
     return [content] if catalog.inverse else content
 
 
-def premium(catalog: Catalog, reel: Reel) -> dict[str, object]:
+def premium(catalog: Catalog, reel: Reel) -> Record:
     """Mark and index price, and funding."""
     now = catalog.world.now()
     every = reel.contract.funding_hours * HOUR
@@ -57,7 +57,7 @@ def premium(catalog: Catalog, reel: Reel) -> dict[str, object]:
     }
 
 
-def _open_interest(catalog: Catalog, reel: Reel) -> dict[str, object]:
+def _open_interest(catalog: Catalog, reel: Reel) -> Record:
     seen = reel.open_interest.between(0, catalog.world.now() + 1)
     return {
         "symbol": catalog.symbol_of(reel.contract),
@@ -66,7 +66,7 @@ def _open_interest(catalog: Catalog, reel: Reel) -> dict[str, object]:
     }
 
 
-def day(catalog: Catalog, reel: Reel) -> dict[str, object]:
+def day(catalog: Catalog, reel: Reel) -> Record:
     """The last 24 hours."""
     now = catalog.world.now()
     day = reel.shown("trade", MINUTE, now, (now - DAY, now + 1)) if reel.trades.interval == MINUTE else None
@@ -94,13 +94,13 @@ def day(catalog: Catalog, reel: Reel) -> dict[str, object]:
     }
 
 
-def _last_price(catalog: Catalog, reel: Reel) -> dict[str, object]:
+def _last_price(catalog: Catalog, reel: Reel) -> Record:
     now = catalog.world.now()
     named = {"symbol": catalog.symbol_of(reel.contract)}
     return named | {"price": f"{reel.price('trade', now):.8f}", "time": now // MILLISECOND}
 
 
-def best_quotes(catalog: Catalog, reel: Reel) -> dict[str, object]:
+def best_quotes(catalog: Catalog, reel: Reel) -> Record:
     """The best bid and ask."""
     now = catalog.world.now()
     bid, ask = reel.quotes(now)
@@ -120,7 +120,7 @@ def book_at(reel: Reel, second: int) -> tuple[str, str]:
     return f"{bid:.8f}", f"{ask:.8f}"
 
 
-def _depth(catalog: Catalog, reel: Reel) -> dict[str, object]:
+def _depth(catalog: Catalog, reel: Reel) -> Record:
     second = catalog.world.now() // SECOND
     bid, ask = book_at(reel, second)
     stamp = catalog.world.now_ms()

@@ -7,7 +7,7 @@ from tests.loopback.binance.feeds import Feed, Message, open_feed
 from tests.loopback.trading.account import Account
 from tests.loopback.trading.records import ZERO, Event, Fill, Order, Position
 from tests.loopback.venue import MILLISECOND, Frame
-from tests.loopback.wire import Refused
+from tests.loopback.wire import Record, Refused
 
 
 class MarketSession:
@@ -19,7 +19,7 @@ class MarketSession:
 
     def receive(self, text: str) -> list[Frame]:
         wanted = json.loads(text)
-        answer: dict[str, object] = {"result": None, "id": wanted.get("id")}
+        answer: Record = {"result": None, "id": wanted.get("id")}
         try:
             self._change(wanted["method"], wanted.get("params", []))
         except Refused as refused:

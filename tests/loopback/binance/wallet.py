@@ -10,7 +10,7 @@ from tests.loopback.binance.words import position_record
 from tests.loopback.trading.account import Account
 from tests.loopback.trading.records import ZERO, Leg, Position
 from tests.loopback.venue import MILLISECOND, Route
-from tests.loopback.wire import Request
+from tests.loopback.wire import Record, Request
 
 BRACKETS = ((50_000, 125, 0.004), (600_000, 100, 0.005), (10_000_000, 50, 0.01), (80_000_000, 10, 0.05))
 
@@ -50,7 +50,7 @@ class Wallet:
         settling = {reel.contract.settle for reel in self._catalog.reels()}
         return [coin for coin in account.wallet if coin in settling]
 
-    def _asset(self, account: Account, coin: str) -> dict[str, object]:
+    def _asset(self, account: Account, coin: str) -> Record:
         now, ledger = self._catalog.world.now(), account.ledger
         mine = [p for p in ledger.positions() if p.contract.settle == coin]
         gained = sum((ledger.unrealized(p, now) for p in mine), ZERO)
@@ -211,7 +211,7 @@ class Wallet:
         return {}
 
 
-def _brackets(max_leverage: int) -> list[dict[str, object]]:
+def _brackets(max_leverage: int) -> list[Record]:
     floors = [0, *(cap for cap, _, _ in BRACKETS)]
     return [
         {

@@ -7,7 +7,7 @@ from tests.loopback.trading.account import Account
 from tests.loopback.trading.ledger import value_of
 from tests.loopback.trading.records import Fill, Order, Position, Reason, Rejected
 from tests.loopback.venue import MILLISECOND
-from tests.loopback.wire import Refused
+from tests.loopback.wire import Record, Refused
 
 REFUSALS: MappingProxyType[Reason, tuple[int, str]] = MappingProxyType(
     {
@@ -40,7 +40,7 @@ def refusal_of(rejected: Rejected) -> Refused:
     return error(*REFUSALS[rejected.reason])
 
 
-def order_record(catalog: Catalog, order: Order, *, acknowledged: bool = False) -> dict[str, object]:
+def order_record(catalog: Catalog, order: Order, *, acknowledged: bool = False) -> Record:
     """An order; only `acknowledged`, it says nothing of its fills."""
     wish = order.wish
     filled = 0 if acknowledged else order.filled
@@ -76,7 +76,7 @@ def order_record(catalog: Catalog, order: Order, *, acknowledged: bool = False) 
     }
 
 
-def trigger_record(catalog: Catalog, order: Order) -> dict[str, object]:
+def trigger_record(catalog: Catalog, order: Order) -> Record:
     """A conditional order."""
     wish = order.wish
     status = {"FILLED": "FINISHED"}.get(order.status, order.status)
@@ -102,7 +102,7 @@ def trigger_record(catalog: Catalog, order: Order) -> dict[str, object]:
     }
 
 
-def fill_record(catalog: Catalog, fill: Fill) -> dict[str, object]:
+def fill_record(catalog: Catalog, fill: Fill) -> Record:
     """One trade of an account."""
     wish = fill.order.wish
     contract = wish.contract
@@ -126,7 +126,7 @@ def fill_record(catalog: Catalog, fill: Fill) -> dict[str, object]:
     }
 
 
-def position_record(catalog: Catalog, account: Account, position: Position) -> dict[str, object]:
+def position_record(catalog: Catalog, account: Account, position: Position) -> Record:
     """A position as positionRisk tells it, in the words of all its versions."""
     now, contract = catalog.world.now(), position.contract
     ledger = account.ledger

@@ -23,7 +23,7 @@ from tests.loopback.venues.plain import (
     prices,
     until,
 )
-from tests.loopback.wire import Refused, Request
+from tests.loopback.wire import Record, Refused, Request
 
 MOST_LINEAR, MOST_INVERSE, MOST_FUNDING = 1_440, 1_000, 1_000
 
@@ -126,7 +126,7 @@ class BingX(PlainVenue):
         ]
         return _data(rows[::-1])
 
-    def _open_interest(self, request: Request, *, inverse: bool) -> dict[str, object]:
+    def _open_interest(self, request: Request, *, inverse: bool) -> Record:
         """Now: dollars for linear contracts, contracts for inverse ones."""
         reel = self.reel(request.params.get("symbol"), inverse=inverse)
         now = self.world.now()
@@ -140,13 +140,13 @@ class BingX(PlainVenue):
         }
 
 
-def _data(content: object) -> dict[str, object]:
+def _data(content: object) -> Record:
     return {"code": 0, "msg": "", "data": content}
 
 
-def _words(opened: int, values: list[float], contract: Contract, kind: Price) -> dict[str, object]:
+def _words(opened: int, values: list[float], contract: Contract, kind: Price) -> Record:
     texts = prices(values, contract, exact=kind == "trade")
-    words: dict[str, object] = dict(zip(("open", "high", "low", "close"), texts, strict=True))
+    words: Record = dict(zip(("open", "high", "low", "close"), texts, strict=True))
     _, base, _ = amounts(contract, values[VOLUME], values[CLOSE])
     words["volume"] = f"{values[VOLUME] if contract.inverse else base:.8f}"
     return words | ({"time": opened} if kind == "trade" else {"openTime": opened, "closeTime": opened})
@@ -171,7 +171,7 @@ class BingXSession(BarSession):
     def tell(self, topic: str, reel: Reel, told: Told) -> Frame:
         values = told.bar.values[0].tolist()
         opened = int(told.bar.opened_at[0]) // MILLISECOND
-        bar: dict[str, object] = dict(zip("ohlc", prices(values, reel.contract, exact=True), strict=True))
+        bar: Record = dict(zip("ohlc", prices(values, reel.contract, exact=True), strict=True))
         bar |= {"v": f"{values[VOLUME]:.8f}", "t" if self._inverse else "T": opened}
         named = {"code": 0, "dataType": topic, "s": self._venue.name_of(reel.contract)}
         return _packed(named | {"data": bar if self._inverse else [bar]})

@@ -22,7 +22,7 @@ from tests.loopback.venues.plain import (
     prices,
     until,
 )
-from tests.loopback.wire import Refused, Request
+from tests.loopback.wire import Record, Refused, Request
 
 MOST_RECENT, MOST_HISTORY, MOST_HISTORY_V3, MOST_FUNDING = 1_000, 200, 100, 100
 RECENT = 30 * DAY  # of bars shorter than an hour; wider ones reach back further
@@ -78,7 +78,7 @@ class Bitget(PlainVenue):
             raise self.stranger(str(name))
         return reel
 
-    def _data(self, content: object) -> dict[str, object]:
+    def _data(self, content: object) -> Record:
         return {"code": "00000", "msg": "success", "requestTime": self.world.now_ms(), "data": content}
 
     def _classic(self) -> object:
@@ -87,7 +87,7 @@ class Bitget(PlainVenue):
             "You are in Classic Account mode, and the Unified Account API is not supported at this time",
         )
 
-    def _listing(self, key: str, describe: Callable[[Contract], dict[str, object]]) -> Route:
+    def _listing(self, key: str, describe: Callable[[Contract], Record]) -> Route:
         def route(request: Request) -> object:
             contracts = [reel.contract for reel in self.reels()]
             wanted = request.params.get(key)
@@ -95,7 +95,7 @@ class Bitget(PlainVenue):
 
         return route
 
-    def _contract(self, contract: Contract) -> dict[str, object]:
+    def _contract(self, contract: Contract) -> Record:
         lot = f"{contract.lot:f}"
         return {
             "symbol": self.name_of(contract),
@@ -120,7 +120,7 @@ class Bitget(PlainVenue):
             "maxLever": str(contract.max_leverage),
         }
 
-    def _instrument(self, contract: Contract) -> dict[str, object]:
+    def _instrument(self, contract: Contract) -> Record:
         return {
             "symbol": self.name_of(contract),
             "category": self.product_of(contract),
@@ -181,7 +181,7 @@ class Bitget(PlainVenue):
         reel = self.reel_on(request.params.get("category", ""), request.params.get("symbol"))
         return self._data({"resultList": self._rates(request, reel, "limit", "cursor")})
 
-    def _rates(self, request: Request, reel: Reel, size: str, number: str) -> list[dict[str, object]]:
+    def _rates(self, request: Request, reel: Reel, size: str, number: str) -> list[Record]:
         per_page, page = count(request, size, 20, MOST_FUNDING), count(request, number, 1, 10_000)
         newest = list(reel.funding.between(0, self.world.now() + 1))[::-1]
         return [

@@ -22,11 +22,13 @@ from tests.loopback.venues.plain import (
     prices,
     until,
 )
-from tests.loopback.wire import Refused, Request
+from tests.loopback.wire import Record, Refused, Request
 
-INTERVALS = {name.removesuffix("m"): ns for name, ns in LENGTHS.items() if name.endswith("m")}
-INTERVALS |= {str(int(name[:-1]) * 60): ns for name, ns in LENGTHS.items() if name.endswith("h")}
-INTERVALS |= {"D": LENGTHS["1d"], "W": LENGTHS["1w"]}
+INTERVALS = (
+    {name.removesuffix("m"): ns for name, ns in LENGTHS.items() if name.endswith("m")}
+    | {str(int(name[:-1]) * 60): ns for name, ns in LENGTHS.items() if name.endswith("h")}
+    | {"D": LENGTHS["1d"], "W": LENGTHS["1w"]}
+)
 PERIODS = {"5min": "5m", "15min": "15m", "30min": "30m", "1h": "1h", "4h": "4h", "1d": "1d"}
 MOST_BARS, MOST_SAMPLES = 1_000, 200
 
@@ -63,7 +65,7 @@ class Bybit(PlainVenue):
             raise Refused(404, {})
         return BybitSession(self, inverse=kind == "inverse")
 
-    def _result(self, result: dict[str, object]) -> dict[str, object]:
+    def _result(self, result: Record) -> Record:
         return {"retCode": 0, "retMsg": "OK", "result": result, "retExtInfo": {}, "time": self.world.now_ms()}
 
     def _time(self, request: Request) -> object:
@@ -77,7 +79,7 @@ class Bybit(PlainVenue):
         rows = [self._describe(reel.contract) for reel in reels]
         return self._result({"category": category, "list": rows, "nextPageCursor": ""})
 
-    def _describe(self, contract: Contract) -> dict[str, object]:
+    def _describe(self, contract: Contract) -> Record:
         lot = f"{contract.lot:f}"
         return {
             "symbol": self.name_of(contract),

@@ -12,7 +12,7 @@ from tests.loopback.candles import VOLUME
 from tests.loopback.tape import Contract, Price
 from tests.loopback.venue import Route, Session
 from tests.loopback.venues.plain import LENGTHS, PlainVenue, prices
-from tests.loopback.wire import Refused, Request
+from tests.loopback.wire import Record, Refused, Request
 
 KINDS: dict[str, Price] = {"trade": "trade", "mark": "mark", "spot": "index"}
 INTERVALS = ("1m", "5m", "15m", "30m", "1h", "4h", "12h", "1d", "1w")
@@ -82,10 +82,10 @@ class KrakenFutures(PlainVenue):
         from_at = int(params["from"]) * SECOND if "from" in params else to_at - MOST_BARS * length
         page = reel.shown(kind, length, now, (from_at, to_at + 1))
         picked = request.spoil(page.first(MOST_BARS))
-        candles: list[dict[str, object]] = []
+        candles: list[Record] = []
         for at, values in zip(picked.opened_at.tolist(), picked.values.tolist(), strict=True):
             texts = prices(values, reel.contract, exact=kind == "trade")
-            bar: dict[str, object] = dict(zip(("open", "high", "low", "close"), texts, strict=True))
+            bar: Record = dict(zip(("open", "high", "low", "close"), texts, strict=True))
             candles.append({"time": at // 10**6, **bar, "volume": f"{values[VOLUME]:.8f}"})
         return {"candles": candles, "more_candles": len(page) > MOST_BARS}
 

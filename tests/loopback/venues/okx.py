@@ -21,7 +21,7 @@ from tests.loopback.venues.plain import (
     prices,
     until,
 )
-from tests.loopback.wire import Refused, Request
+from tests.loopback.wire import Record, Refused, Request
 
 MOST_BARS, MOST_OTHERS = 300, 100
 
@@ -58,7 +58,7 @@ class OKX(PlainVenue):
         swaps = request.params.get("instType") == "SWAP"
         return _data([self._describe(reel.contract) for reel in self.reels()] if swaps else [])
 
-    def _describe(self, contract: Contract) -> dict[str, object]:
+    def _describe(self, contract: Contract) -> Record:
         family, lot = f"{contract.base}-{contract.quote}", f"{contract.lot:f}"
         return {
             "instType": "SWAP",
@@ -144,7 +144,7 @@ def _length(bar: str) -> int:
     return length
 
 
-def _data(rows: object) -> dict[str, object]:
+def _data(rows: object) -> Record:
     return {"code": "0", "msg": "", "data": rows}
 
 

@@ -10,8 +10,11 @@ from tests.loopback.venue import MILLISECOND, Frame, Route, Routed, World
 from tests.loopback.wire import Request
 
 HOUR = 60 * MINUTE
-LENGTHS = {f"{n}m": n * MINUTE for n in (1, 3, 5, 15, 30)} | {f"{n}h": n * HOUR for n in (1, 2, 4, 6, 12)}
-LENGTHS |= {"1d": DAY, "3d": 3 * DAY, "1w": 7 * DAY}
+LENGTHS = (
+    {f"{n}m": n * MINUTE for n in (1, 3, 5, 15, 30)}
+    | {f"{n}h": n * HOUR for n in (1, 2, 4, 6, 12)}
+    | {"1d": DAY, "3d": 3 * DAY, "1w": 7 * DAY}
+)
 
 
 class PlainVenue(Routed):
