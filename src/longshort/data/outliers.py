@@ -63,7 +63,11 @@ class Sketch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Path:
-    """Log prices of one series with the local scales to measure them by; `gap` is open over previous close."""
+    """Log prices of one series with the local scales to measure them by.
+
+    `gap` is open over previous close; `breaks` are the rows that do not open where the row before closed;
+    `loudness` is volume in units of what is usual around.
+    """
 
     at: Int64[np.ndarray, " time"]
     open: Column
@@ -73,38 +77,45 @@ class Path:
     adjacent: Bool[np.ndarray, " time"]
     gap: Column
     scale: Column
-    noise: Column
+    breaks: Int64[np.ndarray, " broken"]
     loudness: Column | None
-
-    @property
-    def breaks(self) -> Int64[np.ndarray, " broken"]:
-        """Rows that do not open where the row before closed."""
-        size = np.abs(self.gap)
-        ordinary = BREAK_TAILS * float(np.quantile(size / self.scale, 0.99))
-        limit = np.maximum(max(BREAK_SCALES, ordinary) * self.scale, BREAK_NOISES * self.noise)
-        return np.flatnonzero(size > limit)
 
 
 def trace(rows: pl.DataFrame, at: Int64[np.ndarray, " time"], step: int) -> Path:
     """The path of a series of positive prices whose instants are in order; `step` is its interval."""
     opened, high, low, close = (np.log(rows[c].to_numpy()) for c in ("open", "high", "low", "close"))
     adjacent = np.concatenate([[False], np.diff(at) == step])
-    gap, move = np.zeros_like(close), np.zeros_like(close)
+    scale = _local_scale(close, adjacent)
+    gap = np.zeros_like(close)
     gap[1:] = np.where(adjacent[1:], opened[1:] - close[:-1], 0.0)
-    move[1:] = np.where(adjacent[1:], close[1:] - close[:-1], 0.0)
-    loudness = None
-    if "volume" in rows.columns:
-        volume = rows["volume"].to_numpy()
-        usual = block_medians(volume)
-        loudness = np.divide(volume, usual, out=np.full(len(usual), np.inf), where=usual > 0.0)
-    np.abs(move, out=move)
-    typical = TO_STD * block_medians(move)
-    whole = move[move > 0.0]
-    floor = FLOOR * TO_STD * float(np.median(whole)) if len(whole) else 1.0
     return Path(
-        at=at, open=opened, high=high, low=low, close=close, adjacent=adjacent, gap=gap,
-        scale=np.maximum(typical, floor), noise=TO_STD * block_medians(np.abs(gap)), loudness=loudness,
+        at=at, open=opened, high=high, low=low, close=close, adjacent=adjacent, gap=gap, scale=scale,
+        breaks=_breaks(gap, scale), loudness=_loudness(rows),
     )  # fmt: skip
+
+
+def _local_scale(close: Column, adjacent: Bool[np.ndarray, " time"]) -> Column:
+    move = np.zeros_like(close)
+    np.abs(np.diff(close), out=move[1:], where=adjacent[1:])
+    whole = move[move > 0.0]
+    floor = FLOOR * float(np.median(whole)) if len(whole) else 1.0
+    return TO_STD * np.maximum(block_medians(move), floor)
+
+
+def _breaks(gap: Column, scale: Column) -> Int64[np.ndarray, " broken"]:
+    size = np.abs(gap)
+    in_scales = size / scale
+    limit = max(BREAK_SCALES, BREAK_TAILS * float(np.quantile(in_scales, 0.99)))
+    far = np.flatnonzero(in_scales > limit)
+    return far[size[far] > BREAK_NOISES * TO_STD * block_medians(size)[far]]
+
+
+def _loudness(rows: pl.DataFrame) -> Column | None:
+    if "volume" not in rows.columns:
+        return None
+    volume = rows["volume"].to_numpy()
+    usual = block_medians(volume)
+    return np.divide(volume, usual, out=np.full(len(usual), np.inf), where=usual > 0.0)
 
 
 def block_medians(values: Column) -> Column:
@@ -127,19 +138,19 @@ def find_odd(path: Path) -> list[Odd]:
     """Every odd stretch of one series by itself, in order."""
     found = _broken_paths(path)
     taken = {row for odd in found for row in range(odd.row, odd.end)}
-    lone = [odd for odd in _far_and_back(path) if odd.row not in taken]
-    return sorted([*found, *lone], key=lambda odd: odd.row)
+    lone = {odd.row: odd for odd in _far_and_back(path) if odd.row not in taken}
+    return sorted([*found, *lone.values()], key=lambda odd: odd.row)
 
 
 def sketch(path: Path) -> Sketch:
-    """Keep the wild bars of a series."""
+    """Keep the wild bars of a series: those that left the close before by many scales."""
     before = np.concatenate([path.open[:1], path.close[:-1]])
-    up, down = (path.high - before) / path.scale, (path.low - before) / path.scale
-    extent = np.where(up > -down, up, down)
-    wild = np.flatnonzero(np.abs(extent) > SHARED_SCALES)
+    reach = SHARED_SCALES * path.scale
+    wild = np.flatnonzero((path.high - before > reach) | (before - path.low > reach))
+    up, down = (path.high - before)[wild], (path.low - before)[wild]
     return Sketch(
-        first_at=int(path.at[0]), last_at=int(path.at[-1]), wild_at=path.at[wild], wild_size=extent[wild],
-        broken_at=path.at[path.breaks],
+        first_at=int(path.at[0]), last_at=int(path.at[-1]), wild_at=path.at[wild],
+        wild_size=np.where(up > -down, up, down) / path.scale[wild], broken_at=path.at[path.breaks],
     )  # fmt: skip
 
 
@@ -214,30 +225,37 @@ def _odd(path: Path, rows: tuple[int, int], kind: Kind, size: float) -> Odd:
 
 def _far_and_back(path: Path) -> list[Odd]:
     """Wicks, and closes that the next bar takes back, far out without the volume of a true move."""
-    up = (path.high - np.maximum(path.open, path.close)) / path.scale
-    down = (path.low - np.minimum(path.open, path.close)) / path.scale
-    wick = np.where(up > -down, up, down)
-    beyond = (np.abs(wick) > BEYOND_SCALES) & (np.abs(wick) * path.scale > BEYOND_SHARE)
-    odd = beyond | _unsupported(path, wick)
-    move = np.zeros_like(path.close)
-    move[1:] = np.where(path.adjacent[1:], np.diff(path.close), 0.0)
-    after = np.append(move[1:], 0.0)
-    back = np.abs(move + after) < ALIKE * np.abs(move)
-    spike = back & _unsupported(path, move / path.scale)
-    kinds: tuple[tuple[Kind, Bool[np.ndarray, " time"], Column], ...] = (
-        ("wick", odd & ~spike, wick),
-        ("spike", spike, move / path.scale),
-    )
-    return [
-        _odd(path, (int(row), int(row) + 1), kind, float(size[row]))
-        for kind, mask, size in kinds
-        for row in np.flatnonzero(mask)
-    ]
+    kinds: tuple[tuple[Kind, dict[int, float]], ...] = (("wick", _wicks(path)), ("spike", _spikes(path)))
+    return [_odd(path, (row, row + 1), kind, size) for kind, sizes in kinds for row, size in sizes.items()]
 
 
-def _unsupported(path: Path, size: Column) -> Bool[np.ndarray, " time"]:
+def _wicks(path: Path) -> dict[int, float]:
+    """Rows whose high or low is far from open and close, and by how many scales."""
+    reach = FAR_SCALES * path.scale
+    up, down = path.high - np.maximum(path.open, path.close), np.minimum(path.open, path.close) - path.low
+    far = np.flatnonzero((up > reach) | (down > reach))
+    length = np.where(up[far] > down[far], up[far], -down[far])
+    size = length / path.scale[far]
+    beyond = (np.abs(size) > BEYOND_SCALES) & (np.abs(length) > BEYOND_SHARE)
+    odd = beyond | _is_quiet(path, far, size)
+    return dict(zip(far[odd].tolist(), size[odd].tolist(), strict=True))
+
+
+def _spikes(path: Path) -> dict[int, float]:
+    """Rows whose close is far from the one before and near the one after."""
+    step = np.diff(path.close)
+    far = np.flatnonzero(path.adjacent[1:] & (np.abs(step) > FAR_SCALES * path.scale[1:])) + 1
+    far = far[far < len(step)]
+    move, after = step[far - 1], step[far]
+    size = move / path.scale[far]
+    odd = (np.abs(move + after) < ALIKE * np.abs(move)) & _is_quiet(path, far, size)
+    return dict(zip(far[odd].tolist(), size[odd].tolist(), strict=True))
+
+
+def _is_quiet(
+    path: Path, row: Int64[np.ndarray, " far"], size: Float64[np.ndarray, " far"]
+) -> Bool[np.ndarray, " far"]:
+    """True where a bar has less volume than a true move of that size."""
     if path.loudness is None:
-        return np.zeros(len(size), dtype=bool)
-    quiet = path.loudness < SUPPORT * np.abs(size)
-    quiet[:WARM_UP] = False
-    return (np.abs(size) > FAR_SCALES) & quiet
+        return np.zeros(len(row), dtype=bool)
+    return (path.loudness[row] < SUPPORT * np.abs(size)) & (row >= WARM_UP)

@@ -117,7 +117,8 @@ def stuck_runs(rows: pl.DataFrame, silent: Rows) -> Runs:
 
 def swapped_runs(path: Path) -> Runs:
     """Runs in which bars follow each other better from open to close than from close to open."""
-    if len(path.close) <= SWAP_BARS:
+    wide = np.flatnonzero(np.abs(path.gap) > path.scale * SWAP_SCALES / 2.0)
+    if not (wide[2:] - wide[:-2] < SWAP_BARS).any():  # fewer cannot fill a window
         return np.zeros((0, 2), dtype=np.int64)
     crossed = np.zeros_like(path.close)
     crossed[1:] = np.where(path.adjacent[1:], np.abs(path.close[1:] - path.open[:-1]), np.inf)
