@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from longshort.base.calendar import find_calendar
@@ -269,8 +269,9 @@ def test_gauges_are_cut_with_the_bars(lake: Lake) -> None:
     assert np.isnan(bars.mark_close[:, 0]).all()
 
 
+@example(at=[0, 3600])
 @given(
-    at=st.lists(st.integers(1, 40 * 3600), min_size=1, max_size=40, unique=True).map(sorted),
+    at=st.lists(st.integers(0, 40 * 3600), min_size=1, max_size=40, unique=True).map(sorted),
 )
 def test_no_sample_is_seen_before_its_time_and_the_latest_of_a_bar_stands(at: list[int]) -> None:
     rows = make_bars(hours(24))
