@@ -12,8 +12,10 @@ import aiohttp
 import ccxt
 import ccxt.pro
 import numpy as np
+import polars as pl
 import pytest
 
+from longshort.data.lake import Lake, Series
 from tests.loopback import (
     BTC,
     BTC_INVERSE,
@@ -25,10 +27,14 @@ from tests.loopback import (
     Tape,
     WallClock,
     folder,
+    from_lake,
     loopback,
     random_walk,
+    simulated,
 )
 from tests.loopback.faults import FAULTS, reply
+from tests.loopback.trading.account import Account
+from tests.loopback.trading.records import Rejected, Wish
 
 MINUTE = 60 * 10**9
 DAY = 1440 * MINUTE
@@ -446,6 +452,36 @@ def test_a_stop_waits_on_the_algo_endpoint_and_then_closes_the_position(
     assert exchange.account().position(SYMBOL) == 0
 
 
+def test_an_inverse_contract_earns_coins() -> None:
+    tape = random_walk((BTC_INVERSE,), bars=100)
+    clock = HandClock(tape.first_at + 10 * MINUTE)
+    account = Account(tape, clock.now)
+    bought = account.place(Wish(contract=BTC_INVERSE, side="BUY", quantity=Decimal(10))).average
+    clock.advance(60 * MINUTE)
+
+    sold = account.place(Wish(contract=BTC_INVERSE, side="SELL", quantity=Decimal(10))).average
+
+    profit = 10 * 100 * (1 / bought - 1 / sold)
+    fees = Decimal("0.0005") * 10 * 100 * (1 / bought + 1 / sold)
+    assert float(account.wallet["BTC"] - 1) == pytest.approx(float(profit - fees), abs=2e-8)
+    assert bought != sold
+
+
+def test_long_and_short_legs_are_kept_apart_where_the_account_is_hedged() -> None:
+    tape = random_walk((BTC,), bars=10)
+    account = Account(tape, lambda: tape.last_at, hedged=True)
+    account.place(Wish(contract=BTC, side="BUY", quantity=Decimal("0.03"), leg="LONG"))
+    account.place(Wish(contract=BTC, side="SELL", quantity=Decimal("0.02"), leg="SHORT"))
+
+    with pytest.raises(Rejected, match="reduce-only"):
+        account.place(Wish(contract=BTC, side="SELL", quantity=Decimal("0.04"), leg="LONG"))
+    with pytest.raises(Rejected, match="leg"):
+        account.place(Wish(contract=BTC, side="SELL", quantity=Decimal("0.01")))
+
+    held = {p.leg: p.quantity for p in account.ledger.positions()}
+    assert held == {"LONG": Decimal("0.03"), "SHORT": Decimal("-0.02")}
+
+
 def test_a_stream_followed_through_disconnects_equals_the_tape(
     tape: Tape, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -532,6 +568,16 @@ def test_a_host_that_is_not_played_is_not_reached(exchange: Server) -> None:
         asyncio.run(work())
 
 
+def test_a_defect_of_the_server_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work(client: Any) -> Any:
+        return await outcome(client.fetch_ohlcv("SIM01/USDT:USDT", "1m", None, 3))
+
+    exchange = loopback(simulated(coins=1, bars=48))
+    with pytest.raises(AssertionError, match="do not make bars of"), exchange:
+        exchange.redirect(monkeypatch)
+        ask(exchange, work)
+
+
 def test_a_folder_is_served_as_a_site(tape: Tape, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "notes.txt").write_bytes(b"here")
 
@@ -551,6 +597,34 @@ def test_a_folder_is_served_as_a_site(tape: Tape, tmp_path: Path, monkeypatch: p
 
     assert [status for status, _ in found] == [200, 304, 404, 404]
     assert found[0][1] == b"here"
+
+
+def test_the_simulated_market_can_be_played(monkeypatch: pytest.MonkeyPatch) -> None:
+    tape = simulated(coins=1, bars=48)
+
+    async def work(client: Any) -> Any:
+        return await client.fetch_ohlcv("SIM01/USDT:USDT", "4h", tape.first_at // 10**6, 3)
+
+    with loopback(tape) as exchange:
+        exchange.redirect(monkeypatch)
+        rows = ask(exchange, work)
+
+    hours = tape["SIM01/USDT:USDT"].trades.values
+    assert [row[1] for row in rows] == hours[0:12:4, 0].tolist()
+    assert [row[4] for row in rows] == hours[3:12:4, 3].tolist()
+
+
+def test_a_lake_can_be_played(tmp_path: Path, tape: Tape) -> None:
+    trades = tape[SYMBOL].trades
+    columns = dict(zip(("open", "high", "low", "close", "volume"), trades.values.T, strict=True))
+    opened_at = pl.Series(trades.opened_at // 10**6).cast(pl.Datetime("ms", "UTC"))
+    lake = Lake(tmp_path)
+    lake.write(Series("binanceusdm", "bars-1m", "BTCUSDT"), pl.DataFrame({"opened_at": opened_at, **columns}))
+
+    played = from_lake(lake, "binanceusdm", (BTC,))[SYMBOL].trades
+
+    np.testing.assert_array_equal(played.opened_at, trades.opened_at)
+    np.testing.assert_array_equal(played.values, trades.values)
 
 
 def test_the_command_line_runs_as_a_redirected_child(exchange: Server) -> None:

@@ -52,7 +52,10 @@ def simulated(coins: int = 2, bars: int = 500, *, seed: int = 1) -> Tape:
 
 
 def from_lake(lake: Lake, venue: str, contracts: Sequence[Contract], interval: str = "1m") -> Tape:
-    """What a lake holds of some contracts: bars, mark and index where they are, and funding."""
+    """What a lake holds of some contracts: bars, mark, index, funding and open interest where they are.
+
+    A contract's tick and lot must be as fine as the stored values: answers are rounded to them.
+    """
     return Tape(tuple(_stored(lake, venue, contract, interval) for contract in contracts))
 
 
@@ -120,12 +123,17 @@ def _stored(lake: Lake, venue: str, contract: Contract, interval: str) -> Reel:
         series = Series(venue, f"{kind}-{interval}", symbol)
         if lake.path(series).is_file():
             prices[kind] = _candles(lake.read(series))
-    funding = Series(venue, "funding", symbol)
-    settled = Samples.none()
-    if lake.path(funding).is_file():
-        rows = lake.read(funding)
-        settled = Samples(_instants(rows), rows["rate"].to_numpy())
-    return Reel(contract=contract, prices=prices, funding=settled)
+    funding, interest = (
+        _samples(lake, Series(venue, kind, symbol)) for kind in ("funding", "open-interest-1h")
+    )
+    return Reel(contract=contract, prices=prices, funding=funding, open_interest=interest)
+
+
+def _samples(lake: Lake, series: Series) -> Samples:
+    if not lake.path(series).is_file():
+        return Samples.none()
+    rows = lake.read(series)
+    return Samples(_instants(rows), rows.get_columns()[1].to_numpy())
 
 
 def _candles(rows: pl.DataFrame) -> Candles:

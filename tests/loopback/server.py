@@ -146,24 +146,30 @@ class Server:
             headers=http.headers,
         )
         venue = next(v for v in self._venues if any(fnmatchcase(request.host, host) for host in v.hosts))
-        upgrade = http.headers.get("Upgrade", "").lower() == "websocket"
         try:
-            answer = self.faults.answer(request, _switch if upgrade else venue.answer)
-            session = venue.dial(request) if answer.status == 101 else None
-        except Refused as refused:
-            answer, session = refused.answer, None
+            return await self._serve(http, request, venue)
+        except ConnectionError:  # the client has gone
+            raise
         except Exception as crash:
             self._crashes.append(crash)
             raise
-        self.requests.append(
-            Logged(
-                method=request.method,
-                host=request.host,
-                path=request.path,
-                params=request.params,
-                status=answer.status,
-            )
+
+    async def _serve(self, http: web.BaseRequest, request: Request, venue: Venue) -> web.StreamResponse:
+        upgrade = http.headers.get("Upgrade", "").lower() == "websocket"
+        answer = self.faults.answer(request, _switch if upgrade else venue.answer)
+        session = None
+        try:
+            session = venue.dial(request) if answer.status == 101 else None
+        except Refused as refused:
+            answer = refused.answer
+        logged = Logged(
+            method=request.method,
+            host=request.host,
+            path=request.path,
+            params=request.params,
+            status=answer.status,
         )
+        self.requests.append(logged)
         return await (self.sockets.serve(http, session) if session else _respond(http, answer))
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from aiohttp import WSMsgType, web
 
 from tests.loopback.venue import Session
+from tests.loopback.wire import Refused
 
 QUICKEST, SLOWEST = 0.01, 0.25  # seconds between two looks at what is due
 
@@ -28,14 +29,21 @@ class Sockets:
         socket = web.WebSocketResponse(autoping=False, compress=False)
         await socket.prepare(http)
         self.open.add(socket)
-        pump = asyncio.create_task(self._pump(socket, session))
+        sides = [
+            asyncio.create_task(work) for work in (self._read(socket, session), self._pump(socket, session))
+        ]
         try:
-            await self._read(socket, session)
+            done, _ = await asyncio.wait(sides, return_when=asyncio.FIRST_COMPLETED)
+            with contextlib.suppress(
+                Refused
+            ):  # a subscription that the venue does not know ends the connection
+                for side in done:
+                    side.result()
         finally:
-            pump.cancel()
             self.open.discard(socket)
-            with contextlib.suppress(asyncio.CancelledError):
-                await pump
+            for side in sides:
+                side.cancel()
+            await asyncio.gather(*sides, return_exceptions=True)
         return socket
 
     async def close(self, code: int) -> None:
