@@ -572,10 +572,13 @@ def test_a_defect_of_the_server_is_not_swallowed(monkeypatch: pytest.MonkeyPatch
     async def work(client: Any) -> Any:
         return await outcome(client.fetch_ohlcv("SIM01/USDT:USDT", "1m", None, 3))
 
-    exchange = loopback(simulated(coins=1, bars=48))
-    with pytest.raises(AssertionError, match="do not make bars of"), exchange:
-        exchange.redirect(monkeypatch)
-        ask(exchange, work)
+    def play() -> None:
+        with loopback(simulated(coins=1, bars=48)) as exchange:
+            exchange.redirect(monkeypatch)
+            ask(exchange, work)
+
+    with pytest.raises(AssertionError, match="do not make bars of"):
+        play()
 
 
 def test_a_folder_is_served_as_a_site(tape: Tape, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
