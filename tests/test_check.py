@@ -87,7 +87,7 @@ def test_gaps_are_counted_and_placed(lake: Lake, rows: pl.DataFrame) -> None:
     found = certify(lake, rows.filter(~absent))
 
     assert found.grade == "usable"
-    assert found.reasons == ("4 of 1,000 bars missing in 2 gaps",)
+    assert found.reasons == ("4 of 1,000 bars missing in 2 gaps, 3 at once at most",)
     assert [(g.missing, g.asked) for g in found.gaps] == [(3, 0), (1, 0)]
     assert places(found, "missing") == ["2024-01-01 10:00Z", "2024-01-21 20:00Z"]
 
@@ -100,7 +100,9 @@ def test_a_gap_that_the_venue_was_asked_for_is_one_that_it_has_none_of(
 
     found = certify(lake, rows.filter(~absent), asked=asked)
 
-    assert found.reasons == ("4 of 1,000 bars missing in 2 gaps, of which the venue has none of 2",)
+    assert found.reasons == (
+        "4 of 1,000 bars missing in 2 gaps, 3 at once at most, of which the venue has none of 2",
+    )
     assert [(g.missing, g.asked) for g in found.gaps] == [(3, 2), (1, 0)]
 
 
@@ -331,8 +333,20 @@ def test_a_file_that_cannot_be_read_is_broken_and_stops_nothing(
     assert [c.grade for c in check_lake(lake)] == ["broken", "clean"]
 
 
-def test_times_that_repeat_break_a_series(lake: Lake, rows: pl.DataFrame) -> None:
-    assert certify(lake, pl.concat([rows[:5], rows[4:]])).grade == "broken"
+@pytest.mark.parametrize(
+    ("order", "words"),
+    [
+        ([0, 1, 2, 2, 3], "1 row with the time of the row before"),
+        ([0, 2, 1, 3], "1 row earlier than the row before"),
+        ([], "there are no rows"),
+    ],
+)
+def test_times_that_repeat_or_go_back_break_a_series(
+    lake: Lake, rows: pl.DataFrame, order: list[int], words: str
+) -> None:
+    found = certify(lake, rows[order] if order else rows.clear())
+
+    assert (found.grade, found.reasons) == ("broken", (words,))
 
 
 def test_holes_in_funding_are_counted_and_placed(lake: Lake) -> None:
@@ -387,7 +401,7 @@ def test_open_interest_has_zeros_holes_and_figures_that_stand_still(lake: Lake) 
     )
 
     assert found.reasons == (
-        "10 of 200 bars missing in 1 gap",
+        "10 of 200 samples missing in 1 gap, 10 at once at most",
         "the very first value is 0",
         "does not move for up to 1.2 days",
     )
@@ -522,7 +536,7 @@ def test_bitfinex_lacks_minutes_and_the_unstated_venue_lacks_none(real_data: Pat
 
     unstated, bitfinex = check_lake(lake)
 
-    assert "17,974 of 1,051,200 bars missing in 13,947 gaps" in bitfinex.reasons
+    assert "17,974 of 1,051,200 bars missing in 13,947 gaps, 197 at once at most" in bitfinex.reasons
     assert (bitfinex.grade, max(g.missing for g in bitfinex.gaps) > 150) == ("usable", True)
     assert (unstated.rows, unstated.missing) == (45_031, 0)
     assert (format_instant(unstated.first_at), format_instant(unstated.last_at)) == (
@@ -562,7 +576,7 @@ def test_real_funding_has_no_hole_though_its_cadence_changed(real_data: Path, la
 @pytest.mark.parametrize(
     ("coin", "reasons"),
     [
-        ("BTCUSDT", ("359 of 43,360 bars missing in 1 gap",)),
+        ("BTCUSDT", ("359 of 43,360 samples missing in 1 gap, 359 at once at most",)),
         ("ETHUSDT", ("the very first value is 0",)),
         ("ADAUSDT", ()),
     ],

@@ -66,8 +66,7 @@ def examine(lake: Lake, series: Series) -> Examined:
             "the rows are not those that were imported" if recorded else "no hash on record",
         )
     instant = rows[series.columns[0]].to_physical().to_numpy() * MILLISECOND
-    if not len(instant) or (np.diff(instant) <= 0).any():
-        looked.findings.add("order", "times repeat or go back, or there are none")
+    if not _judge_order(instant, looked.findings):
         return looked
     looked.seen = replace(
         seen, digest=digest, first_at=int(instant[0]), last_at=int(instant[-1]), rows=len(rows), expected=len(rows)
@@ -78,6 +77,20 @@ def examine(lake: Lake, series: Series) -> Examined:
     if series.measure in ("bars", "mark", "index"):
         _judge_bars(looked, rows, instant)
     return looked
+
+
+def _judge_order(instant: Instants, findings: Findings) -> bool:
+    step = np.diff(instant)
+    repeated, back = np.flatnonzero(step == 0), np.flatnonzero(step < 0)
+    if not len(instant):
+        findings.add("order", "there are no rows")
+    if len(repeated):
+        words = f"{count_of(len(repeated), 'row')} with the time of the row before"
+        findings.add("order", words, count=len(repeated), places=instant[repeated])
+    if len(back):
+        words = f"{count_of(len(back), 'row')} earlier than the row before"
+        findings.add("order", words, count=len(back), places=instant[back + 1])
+    return bool(len(instant)) and not len(repeated) and not len(back)
 
 
 def _calendar(lake: Lake, series: Series) -> Calendar:
@@ -106,7 +119,8 @@ def _judge_times(
             gaps = timeline.find_gaps(instant, interval, calendar, asked)
         except DataError as error:
             looked.findings.add("off grid", error.what.rstrip("."))
-        timeline.judge_gaps(gaps, len(instant) + sum(g.missing for g in gaps), looked.findings)
+        noun = "sample" if series.measure == "open-interest" else "bar"
+        timeline.judge_gaps(gaps, len(instant) + sum(g.missing for g in gaps), noun, looked.findings)
         timeline.judge_paging(instant, gaps, looked.findings)
     if series.measure == "open-interest":
         sampled.judge_open_interest(rows, instant, looked.findings)
@@ -133,6 +147,8 @@ def _judge_bars(looked: Examined, rows: pl.DataFrame, instant: Instants) -> None
     silent = silence.silent[first:last] if silence else np.zeros(len(traded), dtype=bool)
     path = trace(traded, at, looked.interval.ns)
     looked.odd = find_odd(path)
+    if looked.seen.calendar != AlwaysOpen().name:  # a market that closes may open anywhere
+        looked.odd = [odd for odd in looked.odd if odd.kind != "jump"]
     looked.sketch = sketch(path)
     _judge_copies(looked, traded, at, silent)
     swapped = swapped_runs(path)

@@ -122,7 +122,7 @@ def block_medians(values: Column) -> Column:
     """The middle one of the medians of a row's block and its neighbors: a robust figure of what is usual here.
 
     >>> block_medians(np.repeat([1.0, 5.0, 2.0], 32))[[0, 32, 64]].tolist()
-    [1.0, 2.0, 2.0]
+    [2.0, 2.0, 2.0]
     """
     whole = len(values) // BLOCK
     if whole < 3:

@@ -63,14 +63,16 @@ def make_gaps(
     ]
 
 
-def judge_gaps(gaps: Sequence[Gap], expected: int, findings: Findings) -> None:
-    """Say how many bars are missing, and whether a download lost them."""
+def judge_gaps(gaps: Sequence[Gap], expected: int, noun: str, findings: Findings) -> None:
+    """Say how many rows are missing; `noun` is what a row is."""
     missing, asked = sum(g.missing for g in gaps), sum(g.asked for g in gaps)
     if not missing:
         return
     many = missing - asked > MANY_MISSING_SHARE * expected or missing > MOST_MISSING_SHARE * expected
     has_none = "" if not asked else f", of which the venue has none of {asked:,}"
-    words = f"{missing:,} of {expected:,} bars missing in {count_of(len(gaps), 'gap')}{has_none}"
+    longest = max(g.missing for g in gaps)
+    at_most = f", {longest:,} at once at most" if longest > 1 else ""
+    words = f"{missing:,} of {expected:,} {noun}s missing in {count_of(len(gaps), 'gap')}{at_most}{has_none}"
     places = (g.window.from_at for g in gaps)
     findings.add("many missing" if many else "missing", words, count=missing, places=places)
 
