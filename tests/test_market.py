@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from longshort.base.calendar import find_calendar
 from longshort.base.clock import DAY, HOUR, Interval, format_instant, parse_instant
-from longshort.base.errors import DataError, StudyError
-from longshort.base.instrument import FeeTier, Instrument
+from longshort.base.errors import DataError, NotComputable, StudyError
+from longshort.base.instrument import Costs, FeeTier, Instrument
 from longshort.base.settings import DataSettings
 from longshort.connect.listing import Listing
 from longshort.data.bars import Bars
@@ -27,6 +27,10 @@ from longshort.data.instruments import (
 from longshort.data.lake import INSTANT, Lake, Measure, Series
 from longshort.data.market import NO_SETTLEMENTS, load_bars
 from longshort.features.catalog import default_names
+from longshort.policy.contract import contract_terms
+from longshort.policy.ledger import run_ledger
+from longshort.trading.venue import coins_of, opening_ticks
+from tests.accounts import wishes
 
 HOURLY, DAILY = Interval(HOUR), Interval(DAY)
 NEW_YEAR = 1_704_067_200  # 2024-01-01 00:00 UTC, in seconds
@@ -202,6 +206,24 @@ def test_real_stocks_have_no_gap_but_before_they_were_listed(real_data: Path) ->
     assert bars.present[:, 0].all()
     assert len(bars) == 1_883
     assert {i.tick for i in bars.instruments} == {Decimal("0.0001")}
+
+
+def test_a_wish_for_a_stock_fills_at_the_next_session_s_open_in_ledger_and_engine_alike(lake: Lake) -> None:
+    bars = load(stocks(lake, AAPL=JULY), interval="1d")
+    target = np.array([[0.5], [1.0], [0.0], [0.5], [np.nan]])  # the second is formed before an early close
+
+    ledger = run_ledger(bars, wishes(bars, target), Costs())
+    ticks = opening_ticks(bars, coins_of(bars)[0])
+
+    assert ledger.fills["filled_at"].dt.strftime("%m-%d %H:%M").to_list() == [
+        "07-02 13:30",
+        "07-03 13:30",
+        "07-05 13:30",
+        "07-08 13:30",
+    ]
+    assert ledger.totals.funding == 0.0
+    assert [tick.ts_event for tick in ticks] == [int(at) + 1 for at in bars.opened_at[1:]]
+    assert all(tick.ts_event > close for tick, close in zip(ticks, bars.closed_at[:-1].tolist(), strict=True))
 
 
 # Symbols as people write them.
@@ -433,6 +455,7 @@ def test_an_entry_of_an_older_lake_is_still_read(tmp_path: Path) -> None:
     [
         ("bitmex", "XBTUSD", "XBT", 1, True),
         ("bitmex", "XBTUSDT", "USDT", 1, False),
+        ("bitmex", "ETHUSD", "XBT", 1, False),
         ("binancecoinm", "BTCUSD", "BTC", 100, True),
         ("binancecoinm", "ETHUSD", "ETH", 10, True),
         ("bybit", "BTCUSD.BTC", "BTC", 1, True),
@@ -446,6 +469,17 @@ def test_a_contract_s_settlement_is_read_off_its_venue_and_name(
     found = infer_instrument(venue, symbol, make_bars(hours(3)))
 
     assert (found.settle, found.contract_size, found.inverse) == (settle, size, inverse)
+
+
+def test_the_money_of_a_quanto_contract_is_not_guessed() -> None:
+    quanto = infer_instrument("bitmex", "ETHUSD", make_bars(hours(3)))
+    in_other_dollars = replace(quanto, settle="USDC")
+
+    with pytest.raises(
+        NotComputable, match="ETHUSD is quoted in USD and settles in XBT, which is not modelled"
+    ):
+        contract_terms([quanto])
+    assert len(contract_terms([in_other_dollars])) == 1
 
 
 @pytest.mark.parametrize(

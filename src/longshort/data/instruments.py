@@ -48,6 +48,7 @@ COIN_SIZES: Mapping[str, Mapping[str, Decimal]] = MappingProxyType(  # USD in on
         "bybit": {"": Decimal(1)},
     }
 )
+QUANTOS: Mapping[str, str] = MappingProxyType({"bitmex": "XBT"})  # what any other contract in USD settles in
 COIN_QUOTES = ("USDT", "USDC", "USD")  # where XBTUSD and BNBUSD are quoted in no TUSD or BUSD
 FILE = "instruments.json"
 
@@ -61,6 +62,7 @@ def infer_instrument(venue: str, symbol: str, rows: pl.DataFrame, *, calendar: s
     sizes = COIN_SIZES.get(venue, {})
     base, quote, settle = split_symbol(symbol, COIN_QUOTES if sizes else QUOTES)
     size = sizes.get(base, sizes.get("")) if quote == "USD" else None
+    settle = QUANTOS.get(venue, settle) if quote == "USD" else settle
     return Instrument(
         symbol=symbol,
         venue=venue,

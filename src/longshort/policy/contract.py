@@ -68,7 +68,7 @@ class Books(NamedTuple):
 
 
 def contract_terms(instruments: Sequence[Instrument], *, whole: bool = True) -> Table:
-    """Read contracts' terms; raise `NotComputable` for an inverse one, or where they settle differently.
+    """Read contracts' terms; raise `NotComputable` for an inverse or quanto one, or where they settle differently.
 
     >>> btc = Instrument(symbol="BTCUSDT", venue="v", base="BTC", quote="USDT", settle="USDT",
     ...                  tick=Decimal("0.1"), lot=Decimal("0.001"))
@@ -105,6 +105,12 @@ def _numbers(instrument: Instrument) -> tuple[float, ...]:
     if instrument.inverse:
         raise NotComputable(
             f"{instrument.symbol} is an inverse contract, whose money is not modelled yet.",
+            remedy="Use the linear contract of this coin.",
+        )
+    if {instrument.settle[:3], instrument.quote[:3]} != {"USD"} and instrument.settle != instrument.quote:
+        raise NotComputable(
+            f"{instrument.symbol} is quoted in {instrument.quote} and settles in {instrument.settle}, "
+            "which is not modelled.",
             remedy="Use the linear contract of this coin.",
         )
     tick, lot, size = instrument.tick, instrument.lot, instrument.contract_size
