@@ -124,6 +124,9 @@ def fetch(  # noqa: PLR0913 an option each
     source: Annotated[From, typer.Option("--from", help="Binance: bulk archive or REST.")] = From.AUTO,
     archive: Annotated[str, typer.Option(help="A mirror of Binance's archive.")] = "",
     replace: Annotated[bool, typer.Option("--replace", help="Where values differ, take the new.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Then keep the lake current, until Ctrl-C.")
+    ] = False,
     lake: LakePath = "",
     as_json: AsJson = False,
 ) -> None:
@@ -142,6 +145,8 @@ def fetch(  # noqa: PLR0913 an option each
         replace=replace,
     )
     fetching.fetch_into_lake(asked, lake=lake, archive=archive, as_json=as_json)
+    if follow:
+        fetching.follow_into_lake(asked, lake=lake)
 
 
 @app.command(name="import")

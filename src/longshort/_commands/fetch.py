@@ -7,12 +7,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
 
-from longshort._commands.terminal import emit_json, note, progress, say, say_table
-from longshort.base.clock import Interval, format_instant, parse_instant
+from longshort._commands.terminal import LINE_EVERY, Report, emit_json, note, progress, say, say_table
+from longshort.base.clock import Interval, SystemClock, format_instant, parse_instant
 from longshort.base.errors import StudyError
 from longshort.connect.archive import ARCHIVE, Archive
+from longshort.connect.exchange import Exchange
 from longshort.connect.venues import CLOSED, VENUES, Capabilities, capabilities
 from longshort.data.fetch import Fetched, Source, Wish, fetch
+from longshort.data.follow import Kept, follow
 from longshort.data.lake import Lake, Measure
 
 KINDS = ("bars", "mark", "index", "funding", "open-interest")
@@ -57,8 +59,13 @@ def fetch_into_lake(asked: Asked, *, lake: str, archive: str, as_json: bool) -> 
     """Fetch, and say what each series received."""
     wish = asked.wish()
     root = lake_to_fill(lake)
+
+    async def bring(report: Report) -> list[Fetched]:
+        async with Exchange(wish.venue) as exchange:
+            return await fetch(wish, Lake(root), exchange, report, archive=Archive(archive or ARCHIVE))
+
     with progress(unit="rows") as report:
-        fetched = asyncio.run(fetch(wish, Lake(root), report, archive=Archive(archive or ARCHIVE)))
+        fetched = asyncio.run(bring(report))
     if as_json:
         emit_json([_fetched_json(f) for f in fetched])
         return
@@ -84,6 +91,48 @@ def fetch_into_lake(asked: Asked, *, lake: str, archive: str, as_json: bool) -> 
     if any(f.missing for f in fetched):
         say("Missing rows were asked for twice: the venue does not have them.")
     note("Look them over with `longshort check`.")
+
+
+def follow_into_lake(asked: Asked, *, lake: str) -> None:
+    """Keep the lake current until Ctrl-C, with a line now and then."""
+    wish = asked.wish()
+    root = lake_to_fill(lake)
+    news = _News(SystemClock())
+
+    async def watch() -> None:
+        async with Exchange(wish.venue) as exchange:
+            await follow(wish, Lake(root), exchange, news.tell)
+
+    note(f"Following {len(wish.symbols)} of {wish.venue} into {root}; Ctrl-C ends it, and nothing is lost.")
+    try:
+        asyncio.run(watch())
+    except KeyboardInterrupt:
+        note("Ended; everything is in the lake.")
+
+
+class _News:
+    """Adds up what came and says it every ten seconds."""
+
+    def __init__(self, clock: SystemClock) -> None:
+        self._clock = clock
+        self._said_at = 0
+        self._kept: list[Kept] = []
+
+    def tell(self, kept: Kept) -> None:
+        """Count what one coin received."""
+        self._kept.append(kept)
+        now = self._clock.now()
+        if now - self._said_at < LINE_EVERY:
+            return
+        self._said_at = now
+        coins = len({k.symbol for k in self._kept})
+        bars, streamed, corrected = (
+            sum(getattr(k, name) for k in self._kept) for name in ("bars", "streamed", "corrected")
+        )
+        latest = format_instant(max(k.last_at for k in self._kept))
+        fixed = f", {corrected:,} corrected by the record" if corrected else ""
+        say(f"{latest}  {bars:,} bars of {coins} coins, {streamed:,} from the stream{fixed}")
+        self._kept.clear()
 
 
 def lake_to_fill(lake: str) -> Path:

@@ -144,6 +144,11 @@ class Exchange:
             names = ("ExchangeNotAvailable", "NetworkError", "OperationFailed", "BaseError")
             return Fault(names, words, type(error).__name__)
 
+    @property
+    def connections(self) -> frozenset[object]:
+        """The open streams; ccxt replaces one that broke, now and then without a word."""
+        return frozenset(self.client.clients.values())
+
     async def hang_up(self) -> None:
         """Close every stream, so that the next look at one opens it anew."""
         await self.client.close_ws_clients()

@@ -70,14 +70,16 @@ class Fetched:
     notes: tuple[str, ...] = ()
 
 
-async def fetch(wish: Wish, lake: Lake, report: Report, *, archive: Archive | None = None) -> list[Fetched]:
+async def fetch(
+    wish: Wish, lake: Lake, exchange: Exchange, report: Report, *, archive: Archive | None = None
+) -> list[Fetched]:
     """Bring the lake up to the wish; raise `VenueError` or `DataError`, with everything kept that had come."""
-    async with Exchange(wish.venue) as exchange, archive or Archive() as source:
-        now = await exchange.server_now()
-        _refuse_impossible(wish, exchange, now)
-        listings = await exchange.listings()
-        chosen = [resolve(listings, symbol) for symbol in wish.symbols]
-        record_listed(lake.root / wish.venue, chosen)
+    now = await exchange.server_now()
+    _refuse_impossible(wish, exchange, now)
+    listings = await exchange.listings()
+    chosen = [resolve(listings, symbol) for symbol in wish.symbols]
+    record_listed(lake.root / wish.venue, chosen)
+    async with archive or Archive() as source:
         fetcher = _Fetcher(wish, exchange, source, now)
         with ExitStack() as locks:
             targets = [
@@ -88,10 +90,20 @@ async def fetch(wish: Wish, lake: Lake, report: Report, *, archive: Archive | No
             for target in targets:
                 locks.enter_context(lake.lock(target.series))
             try:
-                await _together([fetcher.bring(target) for target in targets])
+                await together([fetcher.bring(target) for target in targets])
             finally:
                 merges = [target.staging.fold(replace=wish.replace) for target in targets]
-        return [target.fetched(merge) for target, merge in zip(targets, merges, strict=True)]
+    return [target.fetched(merge) for target, merge in zip(targets, merges, strict=True)]
+
+
+async def together(tasks: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """Run all; the first that fails ends the others and is raised by itself."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for task in tasks:
+                group.create_task(task)
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from None
 
 
 @dataclass(slots=True)
@@ -188,30 +200,40 @@ class _Fetcher:
     async def _after_listing(self, target: _Target) -> list[Window]:
         """What is missing from the day on that the venue has anything; that it has nothing before is an answer."""
         missing = target.missing()
-        if not missing:
-            return []
+        if not missing or missing[0].from_at > target.wanted.from_at:
+            return missing
         kind = target.series.measure
-        first_at = await first_listed(self._exchange, target.listing, kind, target.interval)
-        if missing[0].from_at < first_at:
+        first_at = await first_listed(
+            self._exchange, target.listing, kind, target.interval, missing[0].from_at
+        )
+        before = [Window(w.from_at, min(w.to_at, first_at)) for w in missing if w.from_at < first_at]
+        if before and kind in self._exchange.venue.history:
             begins = format_instant(min(first_at, target.wanted.to_at))
-            if kind in self._exchange.venue.history:
-                target.notes.append(f"{self._wish.venue} itself keeps {kind} from {begins} only")
-            before = [Window(w.from_at, min(w.to_at, first_at)) for w in missing if w.from_at < first_at]
-            target.keep(before, empty_rows(target.series))
+            target.notes.append(f"{self._wish.venue} itself keeps {kind} from {begins} only")
+        target.keep(before, empty_rows(target.series))
         return target.missing()
 
     async def _ask(self, target: _Target, windows: Sequence[Window]) -> None:
         longest = span(self._exchange, target.series.measure, target.interval)
         stretches = [s for w in _gather(windows, longest) for s in w.split(longest * PAGES_PER_STRETCH)]
-        await _together([self._stretch(target, stretch, longest) for stretch in stretches])
+        await together([self._stretch(target, stretch, longest) for stretch in stretches])
 
     async def _stretch(self, target: _Target, stretch: Window, longest: int) -> None:
+        """Page after page; those that came are kept also where a later one does not."""
+        rows: list[pl.DataFrame] = []
+        asked_to = stretch.from_at
         async with self._slots:
-            pages = [
-                await page(self._exchange, target.series.measure, target.listing, target.interval, window)
-                for window in stretch.split(longest)
-            ]
-        target.keep([stretch], pl.concat(pages))
+            try:
+                for window in stretch.split(longest):
+                    rows.append(
+                        await page(
+                            self._exchange, target.series.measure, target.listing, target.interval, window
+                        )
+                    )
+                    asked_to = window.to_at
+            finally:
+                if rows:
+                    target.keep([Window(stretch.from_at, asked_to)], pl.concat(rows))
 
 
 def _interval(measure: Measure, wished: Interval) -> Interval | None:
@@ -260,13 +282,3 @@ def _holes(target: _Target) -> list[Window]:
     before = at.filter((at.diff().shift(-1) > step).fill_null(value=False)).to_list()
     after = at.filter((at.diff() > step).fill_null(value=False)).to_list()
     return [Window(first + step, last) for first, last in zip(before, after, strict=True)]
-
-
-async def _together(tasks: Sequence[Coroutine[Any, Any, None]]) -> None:
-    """Run all; the first that fails ends the others and is raised by itself."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            for task in tasks:
-                group.create_task(task)
-    except BaseExceptionGroup as failed:
-        raise failed.exceptions[0] from None

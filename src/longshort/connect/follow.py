@@ -1,0 +1,114 @@
+"""Closed bars as they come, each once and in order: from the stream while it flows, from the record where it broke.
+
+A streamed bar is final when the next one begins on the same connection; the stream's own "closed" flag is hidden by
+ccxt. After every break, stall or jump the record (REST) is asked for what is missing, so nothing is lost.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from longshort.base.clock import SECOND, Interval
+from longshort.base.window import Window
+from longshort.connect.exchange import Exchange
+from longshort.connect.listing import Listing
+from longshort.connect.pacing import MILLISECOND
+from longshort.connect.pages import page, span
+from longshort.connect.retry import Fault, ending
+from longshort.connect.rows import frame
+
+LATE_BARS = 2  # the record may lag: only a bar this much older than the newest is believed to be missing
+STALL_BARS, STALL_S = 1.5, 5.0  # without a word for so many bars and seconds a stream counts as dead
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """All closed bars of a window; `streamed` where they are the stream's words, not the record's."""
+
+    window: Window
+    rows: pl.DataFrame
+    streamed: bool
+
+
+async def follow_bars(
+    exchange: Exchange,
+    listing: Listing,
+    interval: Interval,
+    from_at: int,
+    *,
+    stall_s: float | None = None,
+) -> AsyncGenerator[Arrival, None]:
+    """Every bar that opens at `from_at` or later, for ever; windows follow each other without a gap.
+
+    Raise `VenueError` where the venue refuses for good.
+    """
+    patience_s = stall_s or STALL_BARS * interval.ns / SECOND + STALL_S
+    next_at, breaks = from_at, 0
+    while True:
+        async for arrival in _record(exchange, listing, interval, next_at):
+            next_at = arrival.window.to_at
+            yield arrival
+        async with aclosing(_stream(exchange, listing, interval, patience_s)) as bars:
+            async for opened_at, rows in bars:
+                breaks = 0
+                if opened_at == next_at and not listing.instrument.inverse:
+                    next_at = opened_at + interval.ns
+                    yield Arrival(window=Window(opened_at, next_at), rows=rows, streamed=True)
+                elif opened_at >= next_at:  # something was missed, or volume is streamed in other units
+                    async for arrival in _record(exchange, listing, interval, next_at):
+                        next_at = arrival.window.to_at
+                        yield arrival
+        breaks += 1
+        await exchange.timing.sleep(exchange.patience.wait(breaks, exchange.rng))
+
+
+async def _record(
+    exchange: Exchange, listing: Listing, interval: Interval, from_at: int
+) -> AsyncGenerator[Arrival, None]:
+    """What has closed since, page by page; the end waits for bars that the record may not have yet."""
+    closed_to = await exchange.server_now() // interval.ns * interval.ns
+    for window in Window(from_at, closed_to).split(span(exchange, "bars", interval)):
+        rows = await page(exchange, "bars", listing, interval, window)
+        last_at = int(rows["opened_at"].to_physical()[-1]) * MILLISECOND if rows.height else window.from_at
+        believed_to = min(window.to_at, max(last_at + interval.ns, closed_to - LATE_BARS * interval.ns))
+        if not rows.height and believed_to <= window.from_at:
+            return
+        yield Arrival(window=Window(window.from_at, believed_to), rows=rows, streamed=False)
+
+
+async def _stream(
+    exchange: Exchange, listing: Listing, interval: Interval, stall_s: float
+) -> AsyncGenerator[tuple[int, pl.DataFrame], None]:
+    """Bars that became final on one connection; ends when that breaks or says nothing for too long."""
+    newest: list[Any] = []
+    connections: frozenset[object] = frozenset()
+    while True:
+        try:
+            candles = await asyncio.wait_for(
+                exchange.attempt(lambda client: client.watch_ohlcv(listing.unified, str(interval))), stall_s
+            )
+        except TimeoutError:
+            await exchange.hang_up()
+            return
+        if isinstance(candles, Fault):
+            if not candles.unsettled:
+                raise ending(candles, exchange.venue.id)
+            return
+        if not connections <= exchange.connections:
+            return  # broken and opened anew while nobody looked
+        connections = exchange.connections
+        for candle in candles if newest else candles[-1:]:  # ccxt remembers half a bar from before a break
+            if newest and candle[0] > newest[0]:
+                yield int(newest[0]) * MILLISECOND, _row(exchange, listing, newest)
+            newest = list(candle)  # ccxt changes its own in place
+
+
+def _row(exchange: Exchange, listing: Listing, candle: list[Any]) -> pl.DataFrame:
+    """One bar in the lake's columns and units."""
+    in_contracts = "bars" in exchange.venue.counts_contracts and not listing.instrument.inverse
+    size = float(listing.instrument.contract_size) if in_contracts else 1.0
+    return frame("bars", [[value] for value in candle[:5]] + [[float(candle[5]) * size]])
