@@ -150,7 +150,7 @@ def test_bars_that_the_venue_lacks_stay_missing_and_are_counted(
 
     with loopback(tape, weight_per_minute=UNLIMITED) as server:  # the venue found them
         server.redirect(monkeypatch)
-        fetched = bring(replace(wish_for(tape), again=True), lake)
+        fetched = bring(replace(wish_for(tape), holes=True), lake)
 
     assert (fetched[0].added, fetched[0].missing) == (3, 0)
     assert np.array_equal(lake_rows(lake), tape_rows(tape))
@@ -196,7 +196,7 @@ def test_a_venue_that_fails_now_and_then_in_every_way_gives_every_row(
     fetched = bring(wish_for(tape, "BTC/USDT:USDT", "ETH/USDT:USDT"), lake)
     server.faults.clear()
     missing = sum(f.missing for f in fetched)  # where a row was left out of two answers in a row
-    bring(replace(wish_for(tape, "BTC/USDT:USDT", "ETH/USDT:USDT"), again=True), lake)
+    bring(replace(wish_for(tape, "BTC/USDT:USDT", "ETH/USDT:USDT"), holes=True), lake)
 
     assert sum(rule.struck for rule in rules) >= 5
     assert missing == sum(6_000 - f.rows for f in fetched)

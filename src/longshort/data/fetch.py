@@ -7,21 +7,24 @@ venue does not have, and is counted, never filled. Running the same wish again a
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 import polars as pl
 
 from longshort.base.clock import DAY, HOUR, MINUTE, Interval, format_instant
 from longshort.base.errors import DataError, VenueError
 from longshort.base.window import Window, join_windows, missing_windows
 from longshort.connect.archive import Archive
-from longshort.connect.archive_files import MARKETS, ArchiveSeries
+from longshort.connect.archive_files import MARKETS, ArchiveSeries, Market
+from longshort.connect.archived import archived_listing, is_archived
 from longshort.connect.exchange import Exchange
 from longshort.connect.listing import Listing, resolve
 from longshort.connect.pages import first_listed, page, span
+from longshort.data.funding import funding_holes
 from longshort.data.instruments import record_listed
 from longshort.data.lake import Lake, Measure, Merge, Series
 from longshort.data.staging import Staging, empty_rows
@@ -41,7 +44,7 @@ Report = Callable[[str, int, int], None]
 class Wish:
     """What to fetch: symbols as the user wrote them, from `since_at` up to `until_at` or now.
 
-    `again` asks once more for what is missing inside windows that were asked for before.
+    `holes` asks once more for what is missing between rows on record, and for nothing else.
     """
 
     venue: str
@@ -51,7 +54,7 @@ class Wish:
     until_at: int | None = None
     measures: tuple[Measure, ...] = ("bars", "funding")
     source: Source = "auto"
-    again: bool = False
+    holes: bool = False
     replace: bool = False
 
 
@@ -77,9 +80,9 @@ async def fetch(
     now = await exchange.server_now()
     _refuse_impossible(wish, exchange, now)
     listings = await exchange.listings()
-    chosen = [resolve(listings, symbol) for symbol in wish.symbols]
-    record_listed(lake.root / wish.venue, chosen)
     async with archive or Archive() as source:
+        chosen = [await _contract(wish, listings, symbol, source, now) for symbol in wish.symbols]
+        record_listed(lake.root / wish.venue, [c for c in chosen if c.unified in listings])
         fetcher = _Fetcher(wish, exchange, source, now)
         with ExitStack() as locks:
             targets = [
@@ -116,12 +119,17 @@ class _Target:
     wanted: Window
     staging: Staging
     report: Report
+    holes_only: bool
     done: int = 0
     notes: list[str] = field(default_factory=list[str])
 
     def missing(self) -> list[Window]:
         """What of the wish nobody was asked for yet."""
         return missing_windows(self.wanted, self.staging.windows())
+
+    def wished(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Rows that are not on record, where only holes are wished for."""
+        return rows.join(self.staging.rows(), on=rows.columns[0], how="anti") if self.holes_only else rows
 
     def keep(self, asked: Sequence[Window], rows: pl.DataFrame) -> None:
         """Put what came where a crash cannot reach it, and move the progress on."""
@@ -172,16 +180,19 @@ class _Fetcher:
         step = interval.ns if interval else 1
         until_at = min(wish.until_at or self._now, self._now) // step * step
         wanted = Window(-(-wish.since_at // step) * step, until_at)
-        return _Target(series, listing, interval, wanted, Staging(lake, series), report)
+        return _Target(series, listing, interval, wanted, Staging(lake, series), report, wish.holes)
 
     async def bring(self, target: _Target) -> None:
-        """Ask for everything that was not asked for before, and once more for holes where that is wished."""
+        """Ask for everything that was not asked for before; or, where that is the wish, for holes again."""
+        if self._wish.holes:
+            await self._ask(target, _holes(target))
+            return
         if self._wish.source != "rest":
             await self._take_archive(target)
-        if self._wish.source != "archive":
+        if is_archived(target.listing):
+            target.keep(target.missing(), empty_rows(target.series))  # nobody else remembers it
+        elif self._wish.source != "archive":
             await self._ask(target, await self._after_listing(target))
-        if self._wish.again:
-            await self._ask(target, _holes(target))
 
     async def _take_archive(self, target: _Target) -> None:
         market = MARKETS.get(self._wish.venue)
@@ -233,7 +244,7 @@ class _Fetcher:
                     asked_to = window.to_at
             finally:
                 if rows:
-                    target.keep([Window(stretch.from_at, asked_to)], pl.concat(rows))
+                    target.keep([Window(stretch.from_at, asked_to)], target.wished(pl.concat(rows)))
 
 
 def _interval(measure: Measure, wished: Interval) -> Interval | None:
@@ -274,11 +285,30 @@ def _gather(windows: Sequence[Window], longest: int) -> list[Window]:
 
 
 def _holes(target: _Target) -> list[Window]:
-    """Rows that are missing between others, in the lake and in what waits for it."""
+    """Where rows are missing between others, in the lake or in what waits for it."""
+    at = target.staging.rows()[target.series.columns[0]].to_physical().to_numpy() * MILLISECOND
     if target.interval is None:
-        return []
-    step = target.interval.ns
-    at = target.staging.rows()[target.series.columns[0]].to_physical() * MILLISECOND
-    before = at.filter((at.diff().shift(-1) > step).fill_null(value=False)).to_list()
-    after = at.filter((at.diff() > step).fill_null(value=False)).to_list()
-    return [Window(first + step, last) for first, last in zip(before, after, strict=True)]
+        return [Window(first, last + 1) for first, last in funding_holes(at).tolist()]
+    after = np.flatnonzero(np.diff(at) > target.interval.ns)
+    return [Window(int(at[k]) + target.interval.ns, int(at[k + 1])) for k in after]
+
+
+async def _contract(
+    wish: Wish, listings: Mapping[str, Listing], symbol: str, archive: Archive, now: int
+) -> Listing:
+    """The contract that the user means: one that the venue lists, or one that only its archive remembers."""
+    try:
+        return resolve(listings, symbol)
+    except VenueError:
+        market = MARKETS.get(wish.venue)
+        known = () if market is None or wish.source == "rest" else await _archived(archive, market)
+        if symbol.strip().upper() not in known:
+            raise
+        return archived_listing(wish.venue, symbol.strip().upper(), now)
+
+
+async def _archived(archive: Archive, market: Market) -> tuple[str, ...]:
+    try:
+        return await archive.symbols(market)
+    except VenueError:  # a mirror without an index
+        return ()
