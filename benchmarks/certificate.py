@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 
 from longshort.base.clock import MINUTE, Interval, parse_instant
-from longshort.data.check import check_series
+from longshort.data.certificate.certify import check_series
+from longshort.data.files.rules import MILLISECOND
 from longshort.data.lake import INSTANT, Lake, Series
-from longshort.data.rules import MILLISECOND
 
 BARS = 2_600_000
 STEP = 0.0004  # of a minute's move, as a fraction

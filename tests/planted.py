@@ -14,9 +14,9 @@ import numpy as np
 import polars as pl
 
 from longshort.base.clock import Interval
-from longshort.data.certificates import Certificate
-from longshort.data.check import certify
-from longshort.data.findings import Finding
+from longshort.data.certificate.certificates import Certificate
+from longshort.data.certificate.certify import certify
+from longshort.data.certificate.findings import Finding
 from longshort.data.lake import BAR_COLUMNS, INSTANT, Lake, Series
 
 SMALLEST, LARGEST = 8.0, 60.0

@@ -10,14 +10,14 @@ import pytest
 from longshort.base.clock import HOUR, format_instant
 from longshort.base.errors import DataError
 from longshort.base.window import Window
-from longshort.data.certificates import FILE, Certificate, from_json, to_json
-from longshort.data.check import (
+from longshort.data.certificate.certificates import FILE, Certificate, from_json, to_json
+from longshort.data.certificate.certify import (
     certificates_of,
     check_lake,
     check_series,
     refuse_broken,
 )
-from longshort.data.importer import ImportOptions, import_files
+from longshort.data.files.importer import ImportOptions, import_files
 from longshort.data.lake import INSTANT, Lake, Series
 from longshort.data.simulator import Simulation, simulate_market
 from tests.planted import PANEL, certify_planted

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from longshort.base.settings import DataSettings
 from longshort.data.bars import Bars
-from longshort.data.cleaning import How, clean
-from longshort.data.importer import ImportOptions, import_files
+from longshort.data.certificate.cleaning import How, clean
+from longshort.data.files.importer import ImportOptions, import_files
 from longshort.data.lake import Lake
 from longshort.data.market import load_bars
 from longshort.data.simulator import Simulation

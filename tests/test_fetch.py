@@ -18,10 +18,11 @@ from longshort.base.errors import LongshortError
 from longshort.base.window import Window
 from longshort.connect.exchange import Exchange
 from longshort.connect.pacing import Timing
-from longshort.data.fetch import Fetched, Wish, fetch
+from longshort.data.fetch import fetch
 from longshort.data.follow import Kept, follow
 from longshort.data.instruments import read_instruments
 from longshort.data.lake import Lake, Measure, Series
+from longshort.data.wish import Fetched, Wish
 from tests.loopback import BTC, ETH, FastClock, HandClock, Reel, Server, Tape, loopback, random_walk
 from tests.loopback.faults import stall
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from longshort.base.clock import Interval, parse_instant
 from longshort.base.errors import DataError, StudyError
 from longshort.base.instrument import lake_symbol
-from longshort.data.importer import ImportOptions, import_files
+from longshort.data.files.importer import ImportOptions, import_files
+from longshort.data.files.reading import read_tables
+from longshort.data.files.sources import symbol_in_name, venue_in_name
 from longshort.data.instruments import read_instruments
 from longshort.data.lake import Lake, Series
-from longshort.data.reading import read_tables
-from longshort.data.sources import symbol_in_name, venue_in_name
 
 FIRST = 1_704_067_200  # 2024-01-01 00:00 UTC, in seconds
 BTC = Series("binanceusdm", "bars-1h", "BTCUSDT")

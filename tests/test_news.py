@@ -20,13 +20,13 @@ from longshort.base.clock import DAY, HOUR, MINUTE, SECOND, parse_instant
 from longshort.base.errors import DataError, LongshortError, MissingExtra, StudyError
 from longshort.connect import feeds as network
 from longshort.connect.feeds import DEFAULT_FEEDS, Pace, parse_feed
-from longshort.data.news import Headline, Look, add_headlines, as_of, empty_news, plain_text, when_known
-from longshort.data.news_bodies import read_feed, read_json
-from longshort.data.news_fetch import Fetched, fetch_news
-from longshort.data.news_files import import_news
-from longshort.data.news_rows import Reading
-from longshort.data.news_store import NewsStore, news_digest, read_news
-from longshort.data.news_times import find_zone, read_stamp
+from longshort.data.news.bodies import read_feed, read_json
+from longshort.data.news.fetch import Fetched, fetch_news
+from longshort.data.news.files import import_news
+from longshort.data.news.items import Headline, Look, add_headlines, as_of, empty_news, plain_text, when_known
+from longshort.data.news.rows import Reading
+from longshort.data.news.store import NewsStore, news_digest, read_news
+from longshort.data.news.times import find_zone, read_stamp
 from tests.feeds import FeedServer, HandPace, Page, item, rss
 
 NOON = parse_instant("2024-06-03T12:00Z")

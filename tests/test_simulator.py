@@ -10,10 +10,10 @@ from scipy import stats
 from longshort.base.clock import HOUR, Interval
 from longshort.data.bars import Bars
 from longshort.data.facts import Facts, measure_facts, profile_correlation
+from longshort.data.files.rules import impossible_bars
 from longshort.data.funding import Settlements
 from longshort.data.instruments import infer_instrument
 from longshort.data.market import assemble
-from longshort.data.rules import impossible_bars
 from longshort.data.simulator import HOUR_OF_DAY, Simulation, simulate_market
 
 NINE = ("BTC", "ETH", "SOL", "XRP", "BNB", "DOGE", "ADA", "LINK", "TRX")

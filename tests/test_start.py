@@ -13,7 +13,7 @@ from longshort._commands.terminal import progress, say_table
 from longshort.base.clock import SECOND, SystemClock
 from longshort.base.errors import DataError, StudyError
 from longshort.base.settings import DataSettings, Study
-from longshort.data.importer import ImportOptions
+from longshort.data.files.importer import ImportOptions
 from longshort.data.lake import Lake, Series
 from longshort.data.market import load_bars
 from tests.test_lake import make_funding, make_rows

@@ -8,9 +8,9 @@ from rich.text import Text
 from longshort._commands.terminal import emit_json, say, say_table
 from longshort.base.clock import format_instant
 from longshort.base.errors import DataError
-from longshort.data.certificates import Certificate, to_json
-from longshort.data.check import check_lake
-from longshort.data.findings import Finding
+from longshort.data.certificate.certificates import Certificate, to_json
+from longshort.data.certificate.certify import check_lake
+from longshort.data.certificate.findings import Finding
 from longshort.data.lake import Lake
 from longshort.data.market import find_lake
 

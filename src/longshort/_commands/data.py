@@ -13,10 +13,10 @@ from longshort.base.errors import DataError
 from longshort.base.settings import DataSettings, Study
 from longshort.data.bars import Bars
 from longshort.data.facts import Facts, measure_facts, profile_correlation
-from longshort.data.importer import Imported, ImportOptions, import_files
+from longshort.data.files.importer import Imported, ImportOptions, import_files
+from longshort.data.files.sources import source_of
 from longshort.data.lake import Lake, Measure
 from longshort.data.market import find_lake, load_bars
-from longshort.data.sources import source_of
 
 
 def import_into_lake(files: Sequence[Path], options: ImportOptions, *, lake: str, as_json: bool) -> None:

@@ -13,9 +13,10 @@ from longshort.base.errors import StudyError
 from longshort.connect.archive import ARCHIVE, Archive
 from longshort.connect.exchange import Exchange
 from longshort.connect.venues import CLOSED, VENUES, Capabilities, capabilities
-from longshort.data.fetch import Fetched, Source, Wish, fetch
+from longshort.data.fetch import fetch
 from longshort.data.follow import Kept, follow
 from longshort.data.lake import Lake, Measure
+from longshort.data.wish import Fetched, Source, Wish
 
 KINDS = ("bars", "mark", "index", "funding", "open-interest")
 

@@ -12,12 +12,12 @@ from longshort.base.clock import Interval, format_instant
 from longshort.base.errors import DataError
 from longshort.connect.feeds import DEFAULT_FEEDS, parse_feed
 from longshort.data.market import find_lake
-from longshort.data.news import BACKFILL_DELAY
-from longshort.data.news_fetch import Fetched, fetch_news
-from longshort.data.news_files import import_news
-from longshort.data.news_rows import Reading
-from longshort.data.news_store import NewsStore, SourceSummary
-from longshort.data.news_times import Stamped, find_zone
+from longshort.data.news.fetch import Fetched, fetch_news
+from longshort.data.news.files import import_news
+from longshort.data.news.items import BACKFILL_DELAY
+from longshort.data.news.rows import Reading
+from longshort.data.news.store import NewsStore, SourceSummary
+from longshort.data.news.times import Stamped, find_zone
 
 
 def fetch(sources: Sequence[str], *, lake: str, as_json: bool) -> bool:

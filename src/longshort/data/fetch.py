@@ -7,15 +7,13 @@ venue does not have, and is counted, never filled. Running the same wish again a
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import ExitStack, aclosing
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import polars as pl
 
-from longshort.base.clock import DAY, HOUR, MINUTE, Interval, format_instant
+from longshort.base.clock import DAY, MINUTE, Interval, format_instant
 from longshort.base.errors import DataError, VenueError
 from longshort.base.window import Window, join_windows, missing_windows
 from longshort.connect.archive import Archive
@@ -24,53 +22,15 @@ from longshort.connect.archived import archived_listing, is_archived
 from longshort.connect.exchange import Exchange
 from longshort.connect.listing import Listing, resolve
 from longshort.connect.pages import first_listed, page, span
-from longshort.data.funding import funding_holes
 from longshort.data.instruments import record_listed
-from longshort.data.lake import Lake, Measure, Merge, Series
+from longshort.data.lake import Lake, Measure, Series
 from longshort.data.staging import Staging, empty_rows
+from longshort.data.wish import Fetched, Report, Target, Wish
 
 PAGES_PER_STRETCH = 16  # what a crash can lose of one series
 AT_ONCE = 6  # stretches under way; the venue's pace is the exchange's business
 ARCHIVE_FROM = 3 * DAY  # a shorter stretch is asked from the venue itself at once
 FINEST_INTEREST = Interval(5 * MINUTE)  # no venue samples open interest more often
-MILLISECOND = 1_000_000
-USUAL_CADENCE = 8 * HOUR  # of funding: what progress counts in
-
-Source = Literal["auto", "archive", "rest"]
-Report = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """What to fetch: symbols as the user wrote them, from `since_at` up to `until_at` or now.
-
-    `holes` asks once more for what is missing between rows on record, and for nothing else.
-    """
-
-    venue: str
-    symbols: tuple[str, ...]
-    interval: Interval
-    since_at: int
-    until_at: int | None = None
-    measures: tuple[Measure, ...] = ("bars", "funding")
-    source: Source = "auto"
-    holes: bool = False
-    replace: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fetched:
-    """What one series received, `missing` of the wished rows excepted; `notes` are sentences for the user."""
-
-    series: Series
-    unified: str
-    rows: int
-    added: int
-    changed: int
-    missing: int
-    first_at: int | None
-    last_at: int | None
-    notes: tuple[str, ...] = ()
 
 
 async def fetch(
@@ -109,59 +69,6 @@ async def together(tasks: Sequence[Coroutine[Any, Any, None]]) -> None:
         raise failed.exceptions[0] from None
 
 
-@dataclass(slots=True)
-class _Target:
-    """One series under way."""
-
-    series: Series
-    listing: Listing
-    interval: Interval | None
-    wanted: Window
-    staging: Staging
-    report: Report
-    holes_only: bool
-    done: int = 0
-    notes: list[str] = field(default_factory=list[str])
-
-    def missing(self) -> list[Window]:
-        """What of the wish nobody was asked for yet."""
-        return missing_windows(self.wanted, self.staging.windows())
-
-    def wished(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Rows that are not on record, where only holes are wished for."""
-        return rows.join(self.staging.rows(), on=rows.columns[0], how="anti") if self.holes_only else rows
-
-    def keep(self, asked: Sequence[Window], rows: pl.DataFrame) -> None:
-        """Put what came where a crash cannot reach it, and move the progress on."""
-        self.staging.put(asked, rows)
-        self.advance(sum(window.to_at - window.from_at for window in asked))
-
-    def advance(self, ns: int) -> None:
-        """Move the progress on by a time."""
-        step = self.interval.ns if self.interval else USUAL_CADENCE
-        of = max(1, (self.wanted.to_at - self.wanted.from_at) // step)
-        self.done += ns
-        self.report(f"{self.series.symbol} {self.series.kind}", min(self.done // step, of), of)
-
-    def fetched(self, merge: Merge) -> Fetched:
-        """What is there now."""
-        instants = merge.rows[self.series.columns[0]].to_physical()
-        first_at, last_at = (int(instants[k]) * MILLISECOND if len(instants) else None for k in (0, -1))
-        span_ns = last_at - first_at if first_at is not None and last_at is not None else 0
-        expected = span_ns // self.interval.ns + 1 if self.interval and len(instants) else len(instants)
-        return Fetched(
-            series=self.series,
-            unified=self.listing.unified,
-            rows=len(instants),
-            added=merge.added,
-            changed=merge.changed,
-            missing=expected - len(instants),
-            first_at=first_at,
-            last_at=last_at,
-            notes=tuple(self.notes),
-        )
-
-
 class _Fetcher:
     """Brings series: years from the archive where there is one, the rest from the venue itself."""
 
@@ -172,7 +79,7 @@ class _Fetcher:
         self._now = now
         self._slots = asyncio.Semaphore(AT_ONCE)
 
-    def target(self, listing: Listing, measure: Measure, lake: Lake, report: Report) -> _Target:
+    def target(self, listing: Listing, measure: Measure, lake: Lake, report: Report) -> Target:
         """One series of the wish; bars that have not closed are not wished for."""
         wish = self._wish
         interval = _interval(measure, wish.interval)
@@ -180,12 +87,12 @@ class _Fetcher:
         step = interval.ns if interval else 1
         until_at = min(wish.until_at or self._now, self._now) // step * step
         wanted = Window(-(-wish.since_at // step) * step, until_at)
-        return _Target(series, listing, interval, wanted, Staging(lake, series), report, wish.holes)
+        return Target(series, listing, interval, wanted, Staging(lake, series), report)
 
-    async def bring(self, target: _Target) -> None:
+    async def bring(self, target: Target) -> None:
         """Ask for everything that was not asked for before; or, where that is the wish, for holes again."""
         if self._wish.holes:
-            await self._ask(target, _holes(target))
+            await self._ask(target, target.holes())
             return
         if self._wish.source != "rest":
             await self._take_archive(target)
@@ -194,7 +101,7 @@ class _Fetcher:
         elif self._wish.source != "archive":
             await self._ask(target, await self._after_listing(target))
 
-    async def _take_archive(self, target: _Target) -> None:
+    async def _take_archive(self, target: Target) -> None:
         market = MARKETS.get(self._wish.venue)
         if market is None:
             return
@@ -208,7 +115,7 @@ class _Fetcher:
                     target.keep(missing_windows(chunk.window, chunk.missing), chunk.rows)
                     target.notes += chunk.refused
 
-    async def _after_listing(self, target: _Target) -> list[Window]:
+    async def _after_listing(self, target: Target) -> list[Window]:
         """What is missing from the day on that the venue has anything; that it has nothing before is an answer."""
         missing = target.missing()
         if not missing or missing[0].from_at > target.wanted.from_at:
@@ -224,12 +131,12 @@ class _Fetcher:
         target.keep(before, empty_rows(target.series))
         return target.missing()
 
-    async def _ask(self, target: _Target, windows: Sequence[Window]) -> None:
+    async def _ask(self, target: Target, windows: Sequence[Window]) -> None:
         longest = span(self._exchange, target.series.measure, target.interval)
         stretches = [s for w in _gather(windows, longest) for s in w.split(longest * PAGES_PER_STRETCH)]
         await together([self._stretch(target, stretch, longest) for stretch in stretches])
 
-    async def _stretch(self, target: _Target, stretch: Window, longest: int) -> None:
+    async def _stretch(self, target: Target, stretch: Window, longest: int) -> None:
         """Page after page; those that came are kept also where a later one does not."""
         rows: list[pl.DataFrame] = []
         asked_to = stretch.from_at
@@ -282,15 +189,6 @@ def _gather(windows: Sequence[Window], longest: int) -> list[Window]:
         else:
             gathered.append(window)
     return gathered
-
-
-def _holes(target: _Target) -> list[Window]:
-    """Where rows are missing between others, in the lake or in what waits for it."""
-    at = target.staging.rows()[target.series.columns[0]].to_physical().to_numpy() * MILLISECOND
-    if target.interval is None:
-        return [Window(first, last + 1) for first, last in funding_holes(at).tolist()]
-    after = np.flatnonzero(np.diff(at) > target.interval.ns)
-    return [Window(int(at[k]) + target.interval.ns, int(at[k + 1])) for k in after]
 
 
 async def _contract(

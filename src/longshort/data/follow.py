@@ -15,9 +15,10 @@ from longshort.connect.exchange import Exchange
 from longshort.connect.follow import follow_bars
 from longshort.connect.listing import Listing, resolve
 from longshort.connect.pages import page, span
-from longshort.data.fetch import Wish, fetch, together
+from longshort.data.fetch import fetch, together
 from longshort.data.lake import Lake, Series
 from longshort.data.staging import Staging
+from longshort.data.wish import Wish
 
 ROUND = HOUR
 

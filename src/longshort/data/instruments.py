@@ -23,7 +23,7 @@ from longshort.base.errors import DataError
 from longshort.base.files import write_json
 from longshort.base.instrument import FeeTier, Instrument
 from longshort.connect.listing import Listing
-from longshort.data.sources import QUOTES, source_of
+from longshort.data.files.sources import QUOTES, source_of
 
 INFERRED, TOLD = "inferred from prices", "venue"
 RECENT_BARS = 1_000  # venues change ticks over the years: only the latest bars tell today's

@@ -19,12 +19,12 @@ from longshort.base.errors import DataError
 from longshort.base.instrument import Instrument
 from longshort.base.settings import DataSettings
 from longshort.data.bars import Bars, Gauge
+from longshort.data.files.sources import spellings
 from longshort.data.funding import Settlements
 from longshort.data.grid import MILLISECOND, Sampled, assemble
 from longshort.data.instruments import infer_instrument, read_instruments
 from longshort.data.lake import FUNDING, Lake, Measure, Series
 from longshort.data.simulator import simulate_market
-from longshort.data.sources import spellings
 
 NO_SETTLEMENTS = Settlements(settled_at=np.zeros(0, dtype=np.int64), rate=np.zeros(0))
 GAUGES: Mapping[Gauge, Measure] = {

@@ -115,6 +115,6 @@ def code_digest() -> str:
     root = Path(__file__).parent.parent
     hasher = hashlib.sha256()
     for room in RESULT_ROOMS:
-        for path in sorted((root / room).glob("*.py")):
+        for path in sorted((root / room).rglob("*.py")):
             hasher.update(path.read_bytes())
     return digest(hasher.digest())

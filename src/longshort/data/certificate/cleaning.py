@@ -19,8 +19,8 @@ from jaxtyping import Bool, Float64, Int64
 
 from longshort.base.clock import format_instant
 from longshort.data.bars import Bars, Mask
-from longshort.data.outliers import SHARED_SCALES, SUPPORT, TO_STD
-from longshort.data.patterns import FLAT_BARS, silent_rows
+from longshort.data.certificate.outliers import SHARED_SCALES, SUPPORT, TO_STD
+from longshort.data.certificate.patterns import FLAT_BARS, silent_rows
 
 How = Literal["keep", "mask", "winsorise"]
 Column = Float64[np.ndarray, " time"]

@@ -15,11 +15,9 @@ import polars as pl
 from longshort.base.calendar import find_calendar
 from longshort.base.clock import Interval, SystemClock, format_instant
 from longshort.connect.listing import Listing
-from longshort.data.bitmex import describes_contracts, read_contracts
-from longshort.data.instruments import infer_instrument, record_inferred, record_listed
-from longshort.data.lake import COLUMNS, INSTANT, Lake, Measure, Merge, Series, merge_rows
-from longshort.data.reading import Table, read_frame, split_tables
-from longshort.data.rules import (
+from longshort.data.files.bitmex import describes_contracts, read_contracts
+from longshort.data.files.reading import Table, read_frame, split_tables
+from longshort.data.files.rules import (
     MILLISECOND,
     interval_of,
     refuse_bad_times,
@@ -30,7 +28,9 @@ from longshort.data.rules import (
     refuse_off_sessions,
     sampling_of,
 )
-from longshort.data.sources import Source, Stamped, source_of, unknown_venue, venue_in_name
+from longshort.data.files.sources import Source, Stamped, source_of, unknown_venue, venue_in_name
+from longshort.data.instruments import infer_instrument, record_inferred, record_listed
+from longshort.data.lake import COLUMNS, INSTANT, Lake, Measure, Merge, Series, merge_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,15 @@ from polars.exceptions import PolarsError
 from longshort.base.errors import DataError
 from longshort.base.files import digest, write_json
 from longshort.data.lake import DIGEST_KEY, INSTANT, write_rows
-from longshort.data.news import MILLISECOND, NEWS_SCHEMA, Gathered, Headline, Look, add_headlines, empty_news
+from longshort.data.news.items import (
+    MILLISECOND,
+    NEWS_SCHEMA,
+    Gathered,
+    Headline,
+    Look,
+    add_headlines,
+    empty_news,
+)
 
 NEWS = "news"
 _AGAIN = "Delete it and fetch or import it again."

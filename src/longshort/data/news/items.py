@@ -18,7 +18,7 @@ import polars as pl
 from longshort.base.clock import DAY, HOUR
 from longshort.base.files import digest
 from longshort.data.lake import INSTANT
-from longshort.data.news_times import Stamp
+from longshort.data.news.times import Stamp
 
 NEWS_SCHEMA = MappingProxyType(
     {

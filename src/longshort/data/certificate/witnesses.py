@@ -10,10 +10,10 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from longshort.base.errors import DataError
-from longshort.data.findings import Findings, count_of
+from longshort.data.certificate.findings import Findings, count_of
+from longshort.data.certificate.outliers import ALIKE, TO_STD, Odd
+from longshort.data.files.rules import MILLISECOND
 from longshort.data.lake import INSTANT, Lake, Series
-from longshort.data.outliers import ALIKE, TO_STD, Odd
-from longshort.data.rules import MILLISECOND
 
 MARK_SCALES = 12.0  # robust scales of their usual difference
 MARK_SHARE = 0.01  # and of the price at least

@@ -11,13 +11,13 @@ from dataclasses import replace
 import numpy as np
 
 from longshort.base.errors import DataError
-from longshort.data import timeline
-from longshort.data.certificates import Certificate, keep, kept
-from longshort.data.examine import Examined, examine
-from longshort.data.findings import count_of, grade_of
+from longshort.data.certificate import timeline
+from longshort.data.certificate.certificates import Certificate, keep, kept
+from longshort.data.certificate.examine import Examined, examine
+from longshort.data.certificate.findings import count_of, grade_of
+from longshort.data.certificate.outliers import Odd, unshared
+from longshort.data.certificate.witnesses import judge_mark, supported
 from longshort.data.lake import Lake, Series
-from longshort.data.outliers import Odd, unshared
-from longshort.data.witnesses import judge_mark, supported
 
 FALSE_SHARE, FALSE_ROWS = 0.001, 10  # odd, stuck or copied rows that break a series
 KIND_WORDS = {

@@ -16,10 +16,10 @@ from polars.exceptions import PolarsError
 
 from longshort.base.clock import SystemClock
 from longshort.base.errors import DataError
-from longshort.data.news import BACKFILL_DELAY, Look
-from longshort.data.news_bodies import read_feed, read_json
-from longshort.data.news_rows import Object, Parsed, Reading, read_rows
-from longshort.data.news_store import NewsStore
+from longshort.data.news.bodies import read_feed, read_json
+from longshort.data.news.items import BACKFILL_DELAY, Look
+from longshort.data.news.rows import Object, Parsed, Reading, read_rows
+from longshort.data.news.store import NewsStore
 
 ENDINGS = (".parquet", ".pq", ".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".xml", ".rss", ".atom")
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from longshort.base.errors import DataError, LongshortError
 from longshort.base.files import digest
 from longshort.connect.feeds import Answer, Feed, Pace, Validators, download
-from longshort.data.news import Gathered, Look
-from longshort.data.news_bodies import read_feed, read_json
-from longshort.data.news_rows import Parsed, Reading
-from longshort.data.news_store import NewsStore, SourceState
+from longshort.data.news.bodies import read_feed, read_json
+from longshort.data.news.items import Gathered, Look
+from longshort.data.news.rows import Parsed, Reading
+from longshort.data.news.store import NewsStore, SourceState
 
 Report = Callable[[str, int, int], None]
 

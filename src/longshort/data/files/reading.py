@@ -14,9 +14,9 @@ from polars.exceptions import PolarsError
 
 from longshort.base.errors import DataError
 from longshort.base.instrument import lake_symbol
-from longshort.data.columns import SYMBOLS, match_columns, plain_names, read_instants, tell_measure
+from longshort.data.files.columns import SYMBOLS, match_columns, plain_names, read_instants, tell_measure
+from longshort.data.files.sources import stock_in_name, stock_symbol, symbol_in_name
 from longshort.data.lake import COLUMNS, Measure
-from longshort.data.sources import stock_in_name, stock_symbol, symbol_in_name
 
 BINANCE_ARCHIVE = ("open_time", "open", "high", "low", "close", "volume")  # its older files have no header
 SUFFIXES = (".parquet", ".pq", ".csv", ".csv.gz", ".json", ".json.gz")

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from longshort.base.errors import DataError, MissingExtra
-from longshort.data.news import Headline, finite, plain_text
-from longshort.data.news_rows import Object, Parsed, Reading, read_rows
-from longshort.data.news_times import Stamp, read_stamp
+from longshort.data.news.items import Headline, finite, plain_text
+from longshort.data.news.rows import Object, Parsed, Reading, read_rows
+from longshort.data.news.times import Stamp, read_stamp
 
 LIST_NAMES = ("items", "articles", "results", "posts", "news", "entries", "stories", "data", "Data")
 REDDIT_TAIL = re.compile(r"\s*submitted by\s+/u/\S+(\s+to\s+r/\S+)?(\s*\[\w+\])*$")

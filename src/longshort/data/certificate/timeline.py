@@ -13,7 +13,7 @@ from jaxtyping import Float64, Int64
 from longshort.base.calendar import Calendar
 from longshort.base.clock import DAY, SECOND, Interval, format_instant
 from longshort.base.window import Window, join_windows
-from longshort.data.findings import Findings, Instants, count_of
+from longshort.data.certificate.findings import Findings, Instants, count_of
 
 MANY_MISSING_SHARE = 0.05  # never asked for
 MOST_MISSING_SHARE = 0.5  # asked for or not

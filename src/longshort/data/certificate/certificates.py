@@ -13,9 +13,9 @@ from longshort.base.calendar import AlwaysOpen
 from longshort.base.clock import format_instant
 from longshort.base.files import write_json
 from longshort.base.window import Window
-from longshort.data.findings import RULES, Finding, Grade
+from longshort.data.certificate.findings import RULES, Finding, Grade
+from longshort.data.certificate.timeline import Gap
 from longshort.data.lake import Lake, Series
-from longshort.data.timeline import Gap
 
 FILE = "certificates.json"
 VERSION = 1  # of the rules: certificates made by others are made again

@@ -11,8 +11,8 @@ import polars as pl
 from jaxtyping import Bool, Float64, Int64
 
 from longshort.base.clock import DAY, Interval
-from longshort.data.findings import Runs, runs_of
-from longshort.data.outliers import Path
+from longshort.data.certificate.findings import Runs, runs_of
+from longshort.data.certificate.outliers import Path
 
 Rows = Bool[np.ndarray, " time"]
 FLAT_BARS = 4  # shorter stretches without a trade are ordinary in small coins

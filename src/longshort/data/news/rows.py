@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from longshort.base.errors import DataError
-from longshort.data.news import Headline, finite, plain_text
-from longshort.data.news_times import Stamp, Stamped, read_stamp
+from longshort.data.news.items import Headline, finite, plain_text
+from longshort.data.news.times import Stamp, Stamped, read_stamp
 
 TIMES = (
     "published_at",

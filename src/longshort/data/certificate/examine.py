@@ -14,13 +14,11 @@ from longshort.base.calendar import AlwaysOpen, Calendar, find_calendar
 from longshort.base.clock import Interval, format_instant
 from longshort.base.errors import DataError, LongshortError
 from longshort.base.window import Window
-from longshort.data import sampled, timeline
-from longshort.data.certificates import Certificate
-from longshort.data.findings import Findings, Instants, count_of
-from longshort.data.instruments import read_instruments
-from longshort.data.lake import Lake, Series, rows_digest
-from longshort.data.outliers import Odd, Sketch, find_odd, sketch, trace
-from longshort.data.patterns import (
+from longshort.data.certificate import sampled, timeline
+from longshort.data.certificate.certificates import Certificate
+from longshort.data.certificate.findings import Findings, Instants, count_of
+from longshort.data.certificate.outliers import Odd, Sketch, find_odd, sketch, trace
+from longshort.data.certificate.patterns import (
     FLAT_BARS,
     Rows,
     Silence,
@@ -30,8 +28,10 @@ from longshort.data.patterns import (
     stuck_runs,
     swapped_runs,
 )
-from longshort.data.rules import MILLISECOND, impossible_bars
-from longshort.data.timeline import Gap
+from longshort.data.certificate.timeline import Gap
+from longshort.data.files.rules import MILLISECOND, impossible_bars
+from longshort.data.instruments import read_instruments
+from longshort.data.lake import Lake, Series, rows_digest
 
 
 @dataclass(slots=True, kw_only=True)

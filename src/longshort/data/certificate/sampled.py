@@ -7,9 +7,9 @@ import polars as pl
 
 from longshort.base.clock import DAY, MINUTE
 from longshort.base.window import Window
-from longshort.data.findings import Findings, Instants, count_of, runs_of
+from longshort.data.certificate.findings import Findings, Instants, count_of, runs_of
+from longshort.data.certificate.timeline import Gap, make_gaps
 from longshort.data.funding import count_missing, funding_holes
-from longshort.data.timeline import Gap, make_gaps
 
 ABSURD_RATE = 0.05  # per settlement; venues cap at 2 to 3 %
 PERCENT_RATE = 0.005  # the median of a coin is a few 0.01 %: rates this large as a rule are in percent

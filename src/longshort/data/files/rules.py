@@ -13,9 +13,9 @@ from jaxtyping import Int64
 from longshort.base.calendar import Calendar
 from longshort.base.clock import DAY, SECOND, Interval
 from longshort.base.errors import DataError
-from longshort.data.columns import PRICES
+from longshort.data.files.columns import PRICES
+from longshort.data.files.reading import Table
 from longshort.data.lake import COLUMNS, Measure
-from longshort.data.reading import Table
 
 SECOND_INTERVAL_RUN = 8  # so many equal wider steps in a row are another interval, not bars that are missing
 MILLISECOND = 1_000_000

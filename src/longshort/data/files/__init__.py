@@ -1,0 +1,1 @@
+"""Other people's files on their way into the lake: read, recognised, judged, merged."""
