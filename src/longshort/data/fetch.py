@@ -22,8 +22,8 @@ from longshort.connect.archived import archived_listing, is_archived
 from longshort.connect.exchange import Exchange
 from longshort.connect.listing import Listing, resolve
 from longshort.connect.pages import first_listed, page, span
-from longshort.data.instruments import record_listed
-from longshort.data.lake import Lake, Measure, Series
+from longshort.data.instruments import infer_instrument, record_inferred, record_listed
+from longshort.data.lake import Lake, Measure, Merge, Series
 from longshort.data.staging import Staging, empty_rows
 from longshort.data.wish import Fetched, Report, Target, Wish
 
@@ -56,7 +56,9 @@ async def fetch(
                 await together([fetcher.bring(target) for target in targets])
             finally:
                 merges = [target.staging.fold(replace=wish.replace) for target in targets]
-    return [target.fetched(merge) for target, merge in zip(targets, merges, strict=True)]
+    told = list(zip(targets, merges, strict=True))
+    _infer_archived(wish, lake, told, now)
+    return [target.fetched(merge) for target, merge in told]
 
 
 async def together(tasks: Sequence[Coroutine[Any, Any, None]]) -> None:
@@ -189,6 +191,20 @@ def _gather(windows: Sequence[Window], longest: int) -> list[Window]:
         else:
             gathered.append(window)
     return gathered
+
+
+def _infer_archived(wish: Wish, lake: Lake, told: Sequence[tuple[Target, Merge]], now: int) -> None:
+    """Read ticks and lots of contracts that no list has any more off their bars."""
+    found = {
+        target.series.symbol: (
+            infer_instrument(wish.venue, target.series.symbol, merge.rows),
+            format_instant(now),
+        )
+        for target, merge in told
+        if is_archived(target.listing) and target.series.measure == "bars" and len(merge.rows)
+    }
+    if found:
+        record_inferred(lake.root / wish.venue, found)
 
 
 async def _contract(

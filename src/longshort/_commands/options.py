@@ -1,0 +1,23 @@
+"""Arguments and options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+StudyPath = Annotated[
+    Path, typer.Argument(metavar="STUDY", help="A study file, or the folder that holds one.")
+]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override a setting.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value.")]
+LakePath = Annotated[
+    str, typer.Option("--lake", metavar="FOLDER", help="The lake; LONGSHORT_LAKE overrides.")
+]
+
+
+def exit_unless(fine: bool) -> None:  # noqa: FBT001 a verdict, not a switch
+    """Leave with exit code 1 where a check failed."""
+    if not fine:
+        raise typer.Exit(1)
