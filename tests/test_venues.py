@@ -1,6 +1,7 @@
 """The venues of the mission, each in its own words, through the real ccxt client: contracts, bars, funding, names."""
 
 import asyncio
+import itertools
 import sys
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
@@ -15,7 +16,8 @@ from longshort.base.window import Window
 from longshort.connect.exchange import Exchange
 from longshort.connect.guard import Credentials
 from longshort.connect.known_venues import VENUES, Kind
-from longshort.connect.listing import Listing, read_listings, resolve, with_tiers
+from longshort.base.instrument import MaintenanceTier
+from longshort.connect.listing import Listing, read_listings, read_tiers, resolve, with_tiers
 from longshort.connect.pacing import Timing
 from longshort.connect.pages import first_listed, page, span
 from longshort.connect.venues import capabilities, find_venue
@@ -542,8 +544,30 @@ def test_tiers_are_asked_where_they_are_public() -> None:
 
     public, private = asyncio.run(session())
 
-    assert [(tier.up_to, tier.margin, tier.max_leverage) for tier in public.tiers] == [(50_000, 0.004, 125)]
+    assert public.tiers == (
+        MaintenanceTier(
+            from_notional=0.0,
+            to_notional=50_000.0,
+            maintenance_rate=0.004,
+            maintenance_amount=0.0,
+            max_leverage=125.0,
+        ),
+    )
     assert private.tiers == ()
+
+
+def test_the_margin_of_a_position_has_no_step_where_two_tiers_meet() -> None:
+    ends = [600_000, 50_000, 3_000_000, None]
+    rates = [0.005, 0.004, 0.0125, 0.05]
+    rows = [{"maxNotional": e, "maintenanceMarginRate": r} for e, r in zip(ends, rates, strict=True)]
+
+    tiers = read_tiers(rows)
+
+    assert [tier.from_notional for tier in tiers] == [0, 50_000, 600_000, 3_000_000]
+    for below, above in itertools.pairwise(tiers):
+        margins = [below.to_notional * t.maintenance_rate - t.maintenance_amount for t in (below, above)]
+        assert margins[0] == pytest.approx(margins[1], rel=1e-12)
+    assert {tier.max_leverage for tier in tiers} == {1.0}  # what is not told adds no exposure
 
 
 async def _answer(rows: Got) -> Got:

@@ -4,14 +4,15 @@ Where a venue leaves something out, the fall-back is stated here and nowhere els
 """
 
 import difflib
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 from longshort.base.errors import VenueError
-from longshort.base.instrument import FeeTier, Instrument, lake_symbol
+from longshort.base.instrument import FeeTier, Instrument, MaintenanceTier, lake_symbol
 from longshort.connect.pacing import MILLISECOND
 
 if TYPE_CHECKING:
@@ -24,15 +25,6 @@ ONE = Decimal(1)  # a contract, where neither lot nor least amount is told
 NO_MINIMUM = Decimal(0)  # where no least cost is told, the lot alone binds
 USUAL_FEES = FeeTier(maker_bps=2.0, taker_bps=5.0)  # where fees are not told
 DECIMAL_PLACES = 2  # ccxt's code for precision counted in digits
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MaintenanceTier:
-    """Up to a notional in quote units (None: no end), the margin that keeps a position, as a fraction."""
-
-    up_to: float | None
-    margin: float
-    max_leverage: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,16 +62,34 @@ async def with_tiers(exchange: "Exchange", listing: Listing) -> Listing:
     if not (exchange.venue.public_tiers or exchange.private) or listing.contract == "spot":
         return listing
     rows = await exchange.read("fetch_market_leverage_tiers", listing.unified)
-    tiers = tuple(
-        MaintenanceTier(
-            up_to=_float(row.get("maxNotional")),
-            margin=float(row["maintenanceMarginRate"]),
-            max_leverage=_float(row.get("maxLeverage")),
+    return replace(listing, tiers=read_tiers(rows))
+
+
+def read_tiers(rows: Sequence[Mapping[str, Any]]) -> tuple[MaintenanceTier, ...]:
+    """Maintenance tiers from ccxt's, smallest positions first; the amounts follow from their joining without a step.
+
+    A tier begins where the one before ends; rows without a rate say nothing and are left out.
+
+    >>> low = {"minNotional": 0, "maxNotional": 50_000, "maintenanceMarginRate": 0.004, "maxLeverage": 125}
+    >>> high = {"minNotional": 50_000, "maxNotional": None, "maintenanceMarginRate": 0.005, "maxLeverage": 100}
+    >>> [(t.from_notional, t.to_notional, t.maintenance_amount) for t in read_tiers([low, high])]
+    [(0.0, 50000.0, 0.0), (50000.0, inf, 50.0)]
+    """
+    told = [row for row in rows if row.get("maintenanceMarginRate") is not None]
+    tiers: list[MaintenanceTier] = []
+    before = MaintenanceTier(from_notional=0.0, to_notional=0.0, maintenance_rate=0.0)
+    for row in sorted(told, key=lambda row: _float(row.get("maxNotional")) or math.inf):
+        rate, start = float(row["maintenanceMarginRate"]), before.to_notional
+        step = start * (rate - before.maintenance_rate)
+        before = MaintenanceTier(
+            from_notional=start,
+            to_notional=_float(row.get("maxNotional")) or math.inf,
+            maintenance_rate=rate,
+            maintenance_amount=round(before.maintenance_amount + step, 8),
+            max_leverage=_float(row.get("maxLeverage")) or 1.0,
         )
-        for row in rows
-        if row.get("maintenanceMarginRate") is not None
-    )
-    return replace(listing, tiers=tiers)
+        tiers.append(before)
+    return tuple(tiers)
 
 
 def resolve(listings: Mapping[str, Listing], text: str, *, market: Market = "futures") -> Listing:
