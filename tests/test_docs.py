@@ -13,7 +13,7 @@ from tests.readme import BLOCK, README, ROOT, prepare, run, steps
 
 PAGES = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 PACKAGE = ROOT / "src" / "longshort"
-PLACE = re.compile(r"`((?:[\w]+/)?\w+\.py)(?::([\w.]+))?`")
+PLACE = re.compile(r"`((?:\w+/)*\w+\.py)(?::([\w.]+))?`")
 SMALL = {  # the README's study, made small enough for a test
     "LONGSHORT_DATA__SINCE": '"2024-08-01"',
     "LONGSHORT_MODEL__HIDDEN": "8",
@@ -98,7 +98,7 @@ def _is_there(path: str, name: str) -> bool:
     found = [p for root in (PACKAGE, ROOT) if (p := root / path).is_file()]
     last = re.escape(name.rpartition(".")[2])
     return any(
-        re.search(rf"^\s*(def|class) {last}\b|^{last}\b", p.read_text(), flags=re.MULTILINE) for p in found
+        re.search(rf"^\s*((async )?def|class) {last}\b|^\s*{last}\b", p.read_text(), flags=re.MULTILINE) for p in found
     ) or (bool(found) and not name)
 
 

@@ -111,7 +111,7 @@ def test_the_help_lists_every_command() -> None:
     listed = set(re.findall(r"^  ([a-z]+) ", said.stdout.partition("Commands:")[2], flags=re.MULTILINE))
 
     assert listed == {
-        "init", "import", "check", "facts", "doctor", "config",
+        "init", "venues", "fetch", "import", "check", "data", "news", "facts", "doctor", "config",
         "train", "evaluate", "forecast", "backtest", "demo",
     }  # fmt: skip
 
@@ -133,7 +133,7 @@ def test_the_folders_in_alphabetical_order_are_the_layers_from_the_ground_up() -
     assert rooms == sorted(rooms)
     assert contract["exhaustive"]
     assert {*folders, "__main__"} <= set(layers)
-    assert set(layers) - {*folders, "__main__"} <= {"connect"}
+    assert set(layers) <= {*folders, "__main__"}
 
 
 def test_a_room_imports_only_rooms_above_it() -> None:
@@ -235,5 +235,5 @@ def test_the_lock_pins_everything_that_is_declared_and_nothing_of_a_machine() ->
 def test_extras_are_named_for_what_they_do_and_hold_something() -> None:
     extras = PROJECT["project"]["optional-dependencies"]
 
-    assert set(extras) == {"trade", "all", "dev"}
+    assert set(extras) == {"exchange", "news", "stocks", "trade", "all", "dev"}
     assert all(extras.values())

@@ -75,7 +75,7 @@ def _fill(template: str, folder: Path) -> tuple[str, str]:
         lake = Lake(find_lake("", folder))
     except DataError:
         lake = None
-    bars = [s for s in lake.series() if s.interval] if lake else []
+    bars = [s for s in lake.series() if s.measure == "bars"] if lake else []
     if lake is None or not bars:
         return template.replace(
             'source = "lake"', 'source = "embedded"'
