@@ -19,7 +19,7 @@ from longshort.connect.known_venues import Kind
 from longshort.connect.listing import Listing, read_listings
 from longshort.connect.pacing import MILLISECOND, Pacer, Timing
 from longshort.connect.retry import TIMES, Fault, Patience, Step, ending
-from longshort.connect.venues import find_venue, intervals, make_client, offers, page_rows
+from longshort.connect.venues import find_venue, has_futures, intervals, make_client, offers, page_rows
 
 Answer = TypeVar("Answer")
 KEEP_ALIVE_MS = 15_000  # ccxt's 3 minutes would notice a dead stream after 6 to 9
@@ -54,6 +54,12 @@ class Exchange:
         self.rng = rng or random.Random()  # noqa: S311 spreads waits, guards nothing
         self.private = credentials is not None
         self.client: Any = make_client(self.venue, _settings(credentials, dict(self.venue.options)))
+        if not has_futures(self.client):
+            raise VenueError(
+                "has no futures, as far as ccxt knows.",
+                where=self.venue.id,
+                remedy="`longshort venues` lists venues that have.",
+            )
         self.client.has["fetchCurrencies"] = False  # not needed, and private on some venues
         self.client.streaming = {**self.client.streaming, "keepAlive": KEEP_ALIVE_MS}
         self.pacer = Pacer(self.venue.id, float(self.client.rateLimit), self.timing)

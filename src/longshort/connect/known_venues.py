@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-from longshort.base.clock import DAY
+from longshort.base.clock import DAY, parse_instant
 from longshort.base.errors import VenueError
 
 Kind = Literal["bars", "mark", "index", "funding", "open-interest"]
@@ -38,6 +38,8 @@ class Venue:
     history: Mapping[Kind, int] = field(default_factory=lambda: _NOTHING)
     pause_ms: Mapping[Kind, int] = field(default_factory=lambda: _NOTHING)
     widest: int = 0
+    interest: tuple[str, ...] = ()
+    early_since: int | None = None
     volumes: tuple[int, int] | None = None
     counts_contracts: frozenset[Kind] = _NONE
     linear_only: frozenset[Kind] = _NONE
@@ -79,13 +81,16 @@ VENUES: Mapping[str, Venue] = MappingProxyType(
                 name="Binance USD-M futures",
                 contracts=("linear", "dated"),
                 settles="8 h, some coins 4 h or 1 h",
+                early_since=parse_instant("2026-06-25"),  # of the archive it is known, of REST it is not
                 **_BINANCE,
             ),
             Venue(
                 id="binancecoinm",
                 name="Binance COIN-M futures",
                 contracts=("inverse", "dated"),
+                widest=200 * DAY,
                 settles="8 h",
+                early_since=0,
                 **_BINANCE,
             ),
             Venue(
@@ -98,6 +103,7 @@ VENUES: Mapping[str, Venue] = MappingProxyType(
                 until=True,
                 newest_first=True,
                 volumes=(5, 5),
+                interest=("5m", "15m", "30m", "1h", "4h", "1d"),
                 settles="8 h, some coins 4 h to 1 h",
                 options=MappingProxyType({"fetchMarkets": {"types": ["linear", "inverse"]}}),
                 public_tiers=True,
@@ -139,6 +145,7 @@ VENUES: Mapping[str, Venue] = MappingProxyType(
                 history=MappingProxyType({"funding": 90 * DAY}),
                 volumes=(6, 5),
                 counts_contracts=frozenset[Kind]({"open-interest"}),
+                interest=("5m", "1h"),  # the days that ccxt asks for are those of Hong Kong
                 settles="8 h, some coins 4 h or 2 h",
                 options=MappingProxyType({"fetchMarkets": {"types": ["future", "swap"]}}),
                 finds_by_client_id=True,
@@ -150,7 +157,7 @@ VENUES: Mapping[str, Venue] = MappingProxyType(
                 contracts=("linear", "inverse", "dated"),
                 rows=MappingProxyType({"bars": 2000, "mark": 2000, "index": 2000}),
                 funding="whole",
-                settles="1 h",
+                settles="1 h, stamped where the hour begins that it is paid for",
                 public_tiers=True,
             ),
             Venue(
@@ -183,11 +190,15 @@ CLOSED: Mapping[str, VenueError] = MappingProxyType(
 
 MEANT: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
+        # what people call a venue, or its id for spot, without signs
         "binance": ("binanceusdm", "binancecoinm"),
         "binancefutures": ("binanceusdm", "binancecoinm"),
-        "okex": ("okx",),
-        "kraken": ("krakenfutures",),
+        "binanceus": ("binanceusdm", "binancecoinm"),
+        "cryptofacilities": ("krakenfutures",),
+        "gateio": ("gate",),
         "huobi": ("htx",),
+        "kraken": ("krakenfutures",),
         "kucoin": ("kucoinfutures",),
+        "okex": ("okx",),
     }
 )

@@ -13,7 +13,7 @@ from longshort.connect.exchange import Exchange
 from longshort.connect.known_venues import Kind
 from longshort.connect.listing import Listing
 from longshort.connect.pacing import MILLISECOND
-from longshort.connect.rows import CADENCE, COLUMNS, EVER, Query, ask, frame, within
+from longshort.connect.rows import CADENCE, COLUMNS, EVER, SAMPLE, Query, ask, frame, within
 
 BEFORE_ALL = parse_instant("2013-01-01")  # no futures venue of today is older
 EARLIER = 60 * DAY  # how long before the day of listing that a venue tells its bars may begin
@@ -26,6 +26,8 @@ def span(exchange: Exchange, kind: Kind, interval: Interval | None) -> int:
         return exchange.page_rows(kind) * CADENCE if venue.funding == "windows" else EVER
     assert interval is not None, f"{kind} needs an interval"
     rows = exchange.page_rows(kind)
+    if kind == "open-interest" and venue.early_since is not None:
+        return SAMPLE * (rows - 1)
     return interval.ns * (max(1, min(rows, venue.widest // interval.ns)) if venue.widest else rows)
 
 
@@ -95,12 +97,19 @@ def _refuse_what_is_not_offered(query: Query) -> None:
             where=exchange.venue.id,
             remedy=f"It has {', '.join(map(str, exchange.intervals()))}.",
         )
+    sampled = exchange.venue.interest
+    if kind == "open-interest" and sampled and str(query.interval) not in sampled:
+        raise VenueError(
+            f"has no open interest of {query.interval}.",
+            where=exchange.venue.id,
+            remedy=f"It has {', '.join(sampled)}.",
+        )
 
 
 def _oldest(query: Query, now: int) -> int:
     """How far back the venue remembers; a little less, since its clock runs on while it is asked."""
     reach = query.exchange.venue.history.get(query.kind)
-    return now - reach + 5 * MINUTE if reach else 0
+    return now - reach + 15 * MINUTE if reach else 0
 
 
 def _kept(query: Query, rows: pl.DataFrame, window: Window, now: int) -> pl.DataFrame:

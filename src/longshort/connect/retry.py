@@ -143,6 +143,7 @@ _ENDS: tuple[tuple[str, str, str], ...] = (
     ("NetworkError", "cannot be reached.", "Check the connection."),
 )
 KEY_REFUSED = re.compile(r'"code":\s*-2015\b')  # which ccxt calls a DDoSProtection once the key has worked
+KEY_WANTED = re.compile(r'requires "(\w+)" credential')
 _NO_NAME = ("gaierror", "ClientConnectorDNSError")
 _NO_ROAD = re.compile(r"Client\w*Error|ServerDisconnectedError|OSError|Connection\w+Error")
 
@@ -160,6 +161,13 @@ def ending(fault: Fault, venue: str) -> VenueError:
             "cannot be reached.",
             where=venue,
             remedy="Check the connection and run the same command again.",
+        )
+    if wanted := KEY_WANTED.search(fault.words):
+        return Refusal(
+            "AuthenticationError",
+            f"tells this to owners of an account only: it wants {wanted[1]!r}.",
+            where=venue,
+            remedy="Use another venue; `longshort venues` lists them.",
         )
     key = "AuthenticationError" if KEY_REFUSED.search(fault.words) else ""
     for name, what, remedy in _ENDS:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from longshort.base.clock import DAY, HOUR, Interval
+from longshort.base.clock import DAY, HOUR, MINUTE, Interval
 from longshort.base.window import Window
 from longshort.connect.exchange import Exchange
 from longshort.connect.guard import RAW_CANDLES
@@ -32,6 +32,7 @@ COLUMNS: Mapping[Kind, tuple[str, ...]] = MappingProxyType(
 )
 CADENCE = 8 * HOUR  # of funding, at its slowest
 EVER = 100 * 365 * DAY
+SAMPLE = 5 * MINUTE  # between two samples of open interest, at their closest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,21 +105,41 @@ async def _candles(client: Any, query: Query, window: Window) -> list[Any]:
 
 
 async def _open_interest(client: Any, query: Query, window: Window) -> list[Any]:
-    venue, instrument = query.exchange.venue, query.listing.instrument
-    rows_at_most = -(-(window.to_at - window.from_at) // query.step)
-    params = {**venue.page_params, **({"until": _last_ms(window)} if venue.until else {})}
+    """Samples of open interest by when they were taken.
+
+    Where stamps may be early, every sample of five minutes is asked for and dated five minutes later, so that none
+    is known before it was taken; then those on the grid are kept.
+    """
+    venue = query.exchange.venue
+    late = venue.early_since is not None
+    asked, step = (Window(window.from_at - SAMPLE, window.to_at), SAMPLE) if late else (window, query.step)
+    params = {**venue.page_params, **({"until": _last_ms(asked)} if venue.until else {})}
     rows = await client.fetch_open_interest_history(
-        query.listing.unified, str(query.interval), _first_ms(window), rows_at_most, params
+        query.listing.unified,
+        str(Interval(step)),
+        _first_ms(asked),
+        -(-(asked.to_at - asked.from_at) // step),
+        params,
     )
+    columns = [[row["timestamp"] for row in rows], [_held(row, query) for row in rows]]
+    return columns if venue.early_since is None else _dated_later(columns, query, venue.early_since)
+
+
+def _held(row: Mapping[str, Any], query: Query) -> float:
+    """Open interest in base coins, of inverse contracts in contracts."""
+    instrument = query.listing.instrument
     size = float(instrument.contract_size)
-    in_contracts = "open-interest" in venue.counts_contracts and not instrument.inverse
-    amounts = [
-        row["openInterestAmount"] * (size if in_contracts else 1.0)
-        if row["openInterestAmount"] is not None
-        else row["openInterestValue"] / size  # of inverse contracts some venues tell the value only
-        for row in rows
-    ]
-    return [[row["timestamp"] for row in rows], amounts]
+    if row["openInterestAmount"] is None:
+        return row["openInterestValue"] / size  # of inverse contracts some venues tell the value only
+    in_contracts = "open-interest" in query.exchange.venue.counts_contracts and not instrument.inverse
+    return row["openInterestAmount"] * (size if in_contracts else 1.0)
+
+
+def _dated_later(columns: list[Any], query: Query, since: int) -> list[Any]:
+    stamped_at = np.array(columns[0], dtype=np.int64) * MILLISECOND
+    taken_at = np.where(stamped_at >= since, stamped_at + SAMPLE, stamped_at)
+    on_grid = taken_at % query.step == 0
+    return [taken_at[on_grid] // MILLISECOND, np.array(columns[1], dtype=np.float64)[on_grid]]
 
 
 async def _ask_funding(query: Query, window: Window) -> pl.DataFrame:

@@ -7,7 +7,7 @@ import difflib
 import importlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -25,6 +25,7 @@ HAS: Mapping[Kind, str] = MappingProxyType(
     }
 )
 CAUTIOUS_ROWS = 100  # a page that every venue gives
+ALIKE, AS_ALIKE = 0.6, 0.12  # names this much alike, and nearly as much as the most alike one
 MODEST_ROWS = 500  # ccxt's word for a page is taken up to here
 
 
@@ -57,17 +58,37 @@ def find_venue(name: str) -> Venue:
         raise VenueError(closed.what, where=closed.where, remedy=closed.remedy)
     if wanted in VENUES:
         return VENUES[wanted]
-    known = ccxt_ids()
-    if wanted in known and wanted not in MEANT:
-        return Venue(id=wanted, name=wanted)
-    plain = re.sub(r"[^a-z0-9]", "", wanted)
-    near = MEANT.get(plain) or difflib.get_close_matches(plain, [*VENUES, *known], n=3, cutoff=0.5)
-    near = list(dict.fromkeys(near))
+    if wanted in ccxt_ids() and wanted not in MEANT:
+        return _unlisted(wanted)
+    near = _nearest(re.sub(r"[^a-z0-9]", "", wanted))
     raise VenueError(
         f"there is no futures venue of the name {name!r}.",
         where="venue",
         remedy=f"Did you mean {' or '.join(near)}?" if near else "`longshort venues` lists what there is.",
     )
+
+
+def has_futures(client: Any) -> bool:
+    """True where ccxt knows perpetuals or dated futures of the venue."""
+    return bool(client.has.get("swap") or client.has.get("future"))
+
+
+def _unlisted(name: str) -> Venue:
+    """A venue that the table lacks: with the habits of the one whose client ccxt's own builds on, if any."""
+    parents = (VENUES[kind.__name__] for kind in getattr(_ccxt(), name).__mro__ if kind.__name__ in VENUES)
+    return replace(next(parents, Venue(id=name, name=name)), id=name, name=name)
+
+
+def _nearest(plain: str) -> list[str]:
+    """What may be meant, best first, as ids of venues that have futures."""
+    likeness = {
+        name: difflib.SequenceMatcher(None, name, plain).ratio() for name in {*VENUES, *MEANT, *ccxt_ids()}
+    }
+    enough = max(ALIKE, max(likeness.values()) - AS_ALIKE)
+    alike = sorted((name for name in likeness if likeness[name] >= enough), key=lambda n: (-likeness[n], n))
+    names = [plain] if plain in MEANT else alike
+    meant = dict.fromkeys(venue for name in names for venue in MEANT.get(name, (name,)))
+    return [v for v in meant if v in VENUES or has_futures(getattr(_ccxt(), v)())][:3]
 
 
 def ccxt_ids() -> Sequence[str]:

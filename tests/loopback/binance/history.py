@@ -15,7 +15,7 @@ from tests.loopback.wire import Answer, Record, Request
 PERIODS = tuple(name for name in INTERVALS if name not in ("1m", "3m", "8h", "3d", "1w"))
 MOST_BARS, MOST_SAMPLES, MOST_FUNDING = 1_500, 500, 1_000
 OPEN_INTEREST_REACH = 30 * DAY
-COIN_M_REACH = 200 * DAY  # the window where only its start is given
+COIN_M_REACH = 200 * DAY  # the longest window; the code of its refusal is a guess
 
 
 def routes(catalog: Catalog) -> dict[str, Route]:
@@ -58,8 +58,10 @@ def _page(catalog: Catalog, request: Request, reel: Reel, kind: Price) -> Candle
         raise error(-1120, "Invalid interval.")
     limit = limit_of(request, 500, MOST_BARS)
     start_at, end_at = window_of(request)
-    if catalog.inverse and start_at is not None and end_at is None:
-        end_at = start_at + COIN_M_REACH
+    if catalog.inverse and start_at is not None:
+        end_at = start_at + COIN_M_REACH if end_at is None else end_at
+        if end_at - start_at > COIN_M_REACH:
+            raise error(-1128, "Combination of optional parameters invalid.")
     window = (start_at or 0, FOREVER if end_at is None else end_at + 1)
     page = reel.shown(kind, interval, catalog.world.now(), window)
     newest = start_at is None or catalog.inverse

@@ -104,4 +104,5 @@ class KrakenFutures(PlainVenue):
 
 
 def _written(instant: int) -> str:
-    return datetime.fromtimestamp(instant / SECOND, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    moment = datetime.fromtimestamp(instant // 10**6 / 1000, UTC)
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
