@@ -21,12 +21,18 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pytest
 from tests.archive import checksum, kline_csv, zipped
+from tests.loopback import loopback, random_walk
 
 from longshort.base.clock import DAY, MINUTE, Interval, parse_instant
 from longshort.base.window import Window
 from longshort.connect.archive import Archive
 from longshort.connect.archive_files import ArchiveSeries, month_file, months
+from longshort.connect.exchange import Exchange
+from longshort.data.fetch import fetch
+from longshort.data.lake import Lake
+from longshort.data.wish import Wish
 
 SERIES = ArchiveSeries(market="um", symbol="BTCUSDT", kind="bars", interval=Interval.parse("1m"))
 FIRST, LATER = parse_instant("2020-01-01"), parse_instant("2026-01-01")
@@ -35,7 +41,7 @@ FIRST, LATER = parse_instant("2020-01-01"), parse_instant("2026-01-01")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--months", type=int, default=60)
-    parser.add_argument("--way", choices=["archive", "polars"], help=argparse.SUPPRESS)
+    parser.add_argument("--way", choices=["fetch", "archive", "polars"], help=argparse.SUPPRESS)
     parser.add_argument("--place", default="", help=argparse.SUPPRESS)
     options = parser.parse_args()
     spans = months(Window(FIRST, FIRST + options.months * 31 * DAY))[: options.months]
@@ -87,7 +93,8 @@ def compare(folder: Path, count: int) -> None:
     ) as server:
         said = server.stdout.readline() if server.stdout else ""
         port = said.split("port ")[1].split()[0]
-        for way, place in (("archive", f"http://127.0.0.1:{port}"), ("polars", str(folder))):
+        url = f"http://127.0.0.1:{port}"
+        for way, place in (("fetch", url), ("archive", url), ("polars", str(folder))):
             subprocess.run(
                 [
                     sys.executable,
@@ -114,6 +121,29 @@ def report(way: Callable[[str, list[Window], Path], int], place: str, spans: lis
         f"{way.__name__:<16} {rows:>9,} rows {seconds:>6.2f} s {rows / seconds:>11,.0f} rows/s "
         f"{used.ru_utime + used.ru_stime:>6.1f} cpu-s {used.ru_maxrss / 2**10:>6.0f} MiB at most"
     )
+
+
+def into_the_lake(place: str, spans: list[Window], out: Path) -> int:
+    """All that `longshort fetch` does: the contract from the venue, months staged one by one, folded into a series."""
+    window = Window(spans[0].from_at, spans[-1].to_at)
+    wish = Wish(
+        venue="binanceusdm",
+        symbols=("BTC/USDT:USDT",),
+        interval=Interval(MINUTE),
+        since_at=window.from_at,
+        until_at=window.to_at,
+        measures=("bars",),
+        source="archive",
+    )
+
+    async def bring() -> int:
+        async with Exchange(wish.venue) as exchange:
+            (got,) = await fetch(wish, Lake(out), exchange, lambda *_: None, archive=Archive(place, ""))
+        return got.rows
+
+    with loopback(random_walk(bars=2, start_at=LATER)) as venue, pytest.MonkeyPatch.context() as patch:
+        venue.redirect(patch)
+        return asyncio.run(bring())
 
 
 def through_archive(place: str, spans: list[Window], out: Path) -> int:
@@ -144,7 +174,7 @@ def with_polars(place: str, spans: list[Window], out: Path) -> int:
     return rows
 
 
-WAYS = {"archive": through_archive, "polars": with_polars}
+WAYS = {"fetch": into_the_lake, "archive": through_archive, "polars": with_polars}
 
 if __name__ == "__main__":
     main()
