@@ -20,7 +20,7 @@ from longshort.connect.archive import Archive
 from longshort.connect.archive_files import MARKETS, ArchiveSeries, Market
 from longshort.connect.archived import archived_listing, is_archived
 from longshort.connect.exchange import Exchange
-from longshort.connect.listing import Listing, resolve
+from longshort.connect.listing import Listing, resolve, with_tiers
 from longshort.connect.pages import first_listed, page, span
 from longshort.data.instruments import infer_instrument, record_inferred, record_listed
 from longshort.data.lake import Lake, Measure, Merge, Series
@@ -42,7 +42,8 @@ async def fetch(
     listings = await exchange.listings()
     async with archive or Archive() as source:
         chosen = [await _contract(wish, listings, symbol, source, now) for symbol in wish.symbols]
-        record_listed(lake.root / wish.venue, [c for c in chosen if c.unified in listings])
+        listed = [await _described(exchange, c) for c in chosen if not is_archived(c)]
+        record_listed(lake.root / wish.venue, listed)
         fetcher = _Fetcher(wish, exchange, source, now)
         with ExitStack() as locks:
             targets = [
@@ -191,6 +192,14 @@ def _gather(windows: Sequence[Window], longest: int) -> list[Window]:
         else:
             gathered.append(window)
     return gathered
+
+
+async def _described(exchange: Exchange, listing: Listing) -> Listing:
+    """The listing with its maintenance tiers where the venue tells them; they are worth no failed download."""
+    try:
+        return await with_tiers(exchange, listing)
+    except VenueError:
+        return listing
 
 
 def _infer_archived(wish: Wish, lake: Lake, told: Sequence[tuple[Target, Merge]], now: int) -> None:
