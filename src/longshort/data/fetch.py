@@ -115,7 +115,9 @@ class _Fetcher:
         for window in worth if series.offered else ():
             async with aclosing(self._archive.chunks(series, window, self._now)) as chunks:
                 async for chunk in chunks:
-                    target.keep(missing_windows(chunk.window, chunk.missing), chunk.rows)
+                    asked = missing_windows(chunk.window, chunk.missing)
+                    target.keep(asked, chunk.rows)
+                    target.advance(asked)
                     target.notes += chunk.refused
 
     async def _after_listing(self, target: Target) -> list[Window]:
@@ -132,6 +134,7 @@ class _Fetcher:
             begins = format_instant(min(first_at, target.wanted.to_at))
             target.notes.append(f"{self._wish.venue} itself keeps {kind} from {begins} only")
         target.keep(before, empty_rows(target.series))
+        target.advance(before)
         return target.missing()
 
     async def _ask(self, target: Target, windows: Sequence[Window]) -> None:
@@ -152,6 +155,7 @@ class _Fetcher:
                         )
                     )
                     asked_to = window.to_at
+                    target.advance([window])
             finally:
                 if rows:
                     target.keep([Window(stretch.from_at, asked_to)], target.wished(pl.concat(rows)))

@@ -86,15 +86,14 @@ class Target:
         return rows if self.on_record is None else rows.join(self.on_record, on=rows.columns[0], how="anti")
 
     def keep(self, asked: Sequence[Window], rows: pl.DataFrame) -> None:
-        """Put what came where a crash cannot reach it, and move the progress on."""
+        """Put what came where a crash cannot reach it."""
         self.staging.put(asked, rows)
-        self.advance(sum(window.to_at - window.from_at for window in asked))
 
-    def advance(self, ns: int) -> None:
-        """Move the progress on by a time."""
+    def advance(self, windows: Sequence[Window]) -> None:
+        """Move the progress on by what was answered."""
         step = self.interval.ns if self.interval else USUAL_CADENCE
         of = max(1, (self.wanted.to_at - self.wanted.from_at) // step)
-        self.done += ns
+        self.done += sum(window.to_at - window.from_at for window in windows)
         self.report(f"{self.series.symbol} {self.series.kind}", min(self.done // step, of), of)
 
     def fetched(self, merge: Merge) -> Fetched:
