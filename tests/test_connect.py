@@ -202,7 +202,7 @@ def test_open_interest_begins_where_the_venue_still_remembers(
 
     with loopback(TAPE, clock=HandClock(TAPE.first_at + 40 * DAY)) as server:
         server.redirect(monkeypatch)
-        assert ask(begins) == TAPE.first_at + 10 * DAY + 5 * MINUTE
+        assert ask(begins) == TAPE.first_at + 10 * DAY + 15 * MINUTE
 
 
 def test_an_unknown_contract_is_refused_after_the_contracts_were_read_anew(market: Server, ask: Any) -> None:

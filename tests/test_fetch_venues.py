@@ -5,7 +5,7 @@ with the tape row by row, so that a page that is lost, doubled, shifted or in an
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -102,7 +102,7 @@ every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
 
 @contextmanager
-def playing(case: Case, tape: Tape, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+def playing(case: Case, tape: Tape, monkeypatch: pytest.MonkeyPatch) -> Generator[Server]:
     """The case's venue with a tape that has just ended."""
     clock = HandClock(tape.last_at)
     with loopback(tape, clock=clock, venues=(case.venue,), weight_per_minute=10**9) as server:
@@ -119,9 +119,13 @@ def bring(case: Case, wish: Wish, lake: Lake, tape: Tape) -> list[Fetched]:
             exchange.client.timeout_on_exit = 20
             if case.recent:
                 exchange.client.milliseconds = lambda: tape.last_at // MILLISECOND
-            return await fetch(wish, lake, exchange, lambda *_: None)
+            return await fetch(wish, lake, exchange, silent)
 
     return asyncio.run(session())
+
+
+def silent(series: str, done: int, of: int) -> None:
+    """Progress is of no interest here."""
 
 
 async def hurry(seconds: float) -> None:

@@ -1,4 +1,7 @@
-"""The venues of the mission, each in its own words, through the real ccxt client: contracts, bars, funding, names."""
+"""Venues without a network: what their recorded answers mean, what names mean, and what is known before asking.
+
+That every venue's pages join to a whole is tested in `test_fetch_venues.py`.
+"""
 
 import asyncio
 import itertools
@@ -10,28 +13,26 @@ from typing import Any, TypeVar
 import polars as pl
 import pytest
 
-from longshort.base.clock import DAY, HOUR, MINUTE, Interval
+from longshort.base.clock import DAY, MINUTE, Interval, parse_instant
 from longshort.base.errors import MissingExtra, VenueError
+from longshort.base.instrument import MaintenanceTier
 from longshort.base.window import Window
 from longshort.connect.exchange import Exchange
 from longshort.connect.guard import Credentials
-from longshort.connect.known_venues import VENUES, Kind
-from longshort.base.instrument import MaintenanceTier
+from longshort.connect.known_venues import MEANT, Kind
 from longshort.connect.listing import Listing, read_listings, read_tiers, resolve, with_tiers
-from longshort.connect.pacing import Timing
-from longshort.connect.pages import first_listed, page, span
-from longshort.connect.venues import capabilities, find_venue
-from tests.loopback import BTC, BTC_INVERSE, ETH, Contract, HandClock, loopback, random_walk
-from tests.recorded import FIRST, FIXTURES, FUNDING, Wire, candle, rate, stamps
+from longshort.connect.pages import page
+from longshort.connect.retry import Refusal
+from longshort.connect.venues import capabilities, ccxt_ids, find_venue
+from tests.loopback import BTC, Contract, HandClock, loopback, random_walk
+from tests.recorded import ANSWERS, FIXTURES, Wire
 
 Got = TypeVar("Got")
-MILLISECOND = 1_000_000
-ONE_MINUTE, ONE_HOUR = Interval.parse("1m"), Interval.parse("1h")
-NOW = 1_700_006_400_000 + 90_000  # 2023-11-15 00:01:30Z
+Row = list[float]
+ONE_MINUTE = Interval.parse("1m")
+NOW = parse_instant("2026-01-01")
 LAST = Contract(base="OLD", listed_at=0, delisted_at=1_700_030_000 * 10**9)
 QUARTER = Contract(base="BTC", expires_at=1_703_836_800 * 10**9)
-OTHERS = ("bybit", "bitget", "bingx", "okx", "krakenfutures")
-LINEAR = {"krakenfutures": "ETH/USD:USD"}
 
 needs_recordings = pytest.mark.skipif(
     not FIXTURES.is_dir(),
@@ -39,31 +40,18 @@ needs_recordings = pytest.mark.skipif(
 )
 
 
-def ask(venue: str, question: Callable[[Exchange, Wire], Awaitable[Got]]) -> Got:
-    """Run a question on a client whose wire is a recorded venue."""
+def ask(venue: str, question: Callable[[Exchange], Awaitable[Got]]) -> Got:
+    """Run a question on a client whose wire gives recorded answers."""
 
     async def session() -> Got:
-        wire = Wire(venue, NOW)
-        timing = Timing(clock=HandClock(NOW * MILLISECOND))  # for venues that do not tell the time
-        async with Exchange(venue, timing=timing) as exchange:
+        async with Exchange(venue) as exchange:
             exchange.client.timeout_on_exit = 1
-            exchange.client.fetch = wire.fetch
+            exchange.client.fetch = Wire(venue).fetch
             exchange.pacer.unit_ms = 0.0
-            return await question(exchange, wire)
+            exchange.seen_at = NOW
+            return await question(exchange)
 
     return asyncio.run(session())
-
-
-async def everything(
-    exchange: Exchange, kind: Kind, interval: Interval | None, window: Window
-) -> pl.DataFrame:
-    """All rows of a window of any length, page by page."""
-    symbol = LINEAR.get(exchange.venue.id, "BTC/USDT:USDT")
-    listing = (await exchange.listings())[symbol]
-    step = span(exchange, kind, interval)
-    starts = range(window.from_at, window.to_at, step)
-    windows = [Window(at, min(at + step, window.to_at)) for at in starts]
-    return pl.concat([await page(exchange, kind, listing, interval, part) for part in windows])
 
 
 def shape(listing: Listing) -> tuple[object, ...]:
@@ -80,6 +68,13 @@ def shape(listing: Listing) -> tuple[object, ...]:
 
 
 CONTRACTS = {
+    "binanceusdm": {
+        "BTC/USDT:USDT": ("BTCUSDT", "BTCUSDT", "0.1", "0.001", "1", False),
+        "BTC/USDT:USDT-220325": ("BTCUSDT_220325", "BTCUSDT-220325", "0.1", "0.001", "1", False),
+    },
+    "binancecoinm": {
+        "BTC/USD:BTC-200925": ("BTCUSD_200925", "BTCUSD.BTC-200925", "0.1", "1", "100", True),
+    },
     "bybit": {
         "BTC/USDT:USDT": ("BTCUSDT", "BTCUSDT", "0.5", "0.001", "1", False),
         "BTC/USD:BTC": ("BTCUSD", "BTCUSD.BTC", "0.5", "1", "1", True),
@@ -106,224 +101,100 @@ CONTRACTS = {
 
 
 @needs_recordings
-@pytest.mark.parametrize("venue", OTHERS)
+@pytest.mark.parametrize("venue", ANSWERS)
 def test_contracts_have_the_steps_and_sizes_of_their_venue(venue: str) -> None:
-    listings = ask(venue, lambda exchange, wire: exchange.listings())
+    listings = ask(venue, lambda exchange: exchange.listings())
 
     assert {name: shape(listings[name]) for name in CONTRACTS[venue]} == CONTRACTS[venue]
 
 
-@needs_recordings
-@pytest.mark.parametrize("venue", OTHERS)
-def test_bars_are_complete_over_several_pages(venue: str) -> None:
-    window = Window((NOW - 2_500 * 60_000) // 60_000 * 60_000 * MILLISECOND, (NOW + 600_000) * MILLISECOND)
-
-    rows = ask(venue, lambda exchange, wire: everything(exchange, "bars", ONE_MINUTE, window))
-
-    at = stamps(60_000, window.from_at // MILLISECOND, NOW - 60_000, NOW)
-    assert rows["opened_at"].dt.timestamp("ms").to_list() == at
-    assert rows.drop("opened_at").rows() == [tuple(candle(t)) for t in at]
-
-
-@needs_recordings
-@pytest.mark.parametrize("venue", OTHERS)
-def test_bars_older_than_all_trading_are_asked_for_twice_and_are_none(venue: str) -> None:
-    window = Window((FIRST - 6_000_000) * MILLISECOND, FIRST * MILLISECOND)
-
-    async def before(exchange: Exchange, wire: Wire) -> tuple[int, int]:
-        await exchange.listings()
-        await exchange.server_now()
-        asked = len(wire.requests)
-        rows = await everything(exchange, "bars", ONE_MINUTE, window)
-        return rows.height, len(wire.requests) - asked
-
-    assert ask(venue, before) == (0, 2)
-
-
-@needs_recordings
-@pytest.mark.parametrize("venue", OTHERS)
-def test_funding_is_complete_however_the_venue_pages_it(venue: str) -> None:
-    window = Window((NOW - 80 * 86_400_000) * MILLISECOND, NOW * MILLISECOND)
-
-    rows = ask(venue, lambda exchange, wire: everything(exchange, "funding", None, window))
-
-    at = stamps(FUNDING, window.from_at // MILLISECOND, NOW, NOW)
-    assert len(at) == 240
-    assert rows["settled_at"].dt.timestamp("ms").to_list() == at
-    assert rows["rate"].to_list() == [rate(t) for t in at]
-
-
-@needs_recordings
-@pytest.mark.parametrize("venue", ["bybit", "okx"])
-def test_open_interest_of_linear_contracts_is_in_base_coins(venue: str) -> None:
-    window = Window((NOW // 3_600_000 - 300) * HOUR, NOW // 3_600_000 * HOUR)
-
-    rows = ask(venue, lambda exchange, wire: everything(exchange, "open-interest", ONE_HOUR, window))
-
-    at = rows["sampled_at"].dt.timestamp("ms").to_list()
-    assert at == stamps(3_600_000, window.from_at // MILLISECOND, window.to_at // MILLISECOND, NOW)
-    assert rows["open_interest"].to_list() == pytest.approx([t / 3_600_000 for t in at])
-
-
-@needs_recordings
-@pytest.mark.parametrize("venue", OTHERS)
-def test_a_series_begins_on_its_first_day_whatever_the_venue_says_of_listing(venue: str) -> None:
-    async def begins(exchange: Exchange, wire: Wire) -> int:
-        listing = (await exchange.listings())[LINEAR.get(venue, "BTC/USDT:USDT")]
-        return await first_listed(exchange, listing, "bars", ONE_MINUTE)
-
-    assert ask(venue, begins) == FIRST * MILLISECOND
-
-
-@needs_recordings
-@pytest.mark.parametrize(
-    ("venue", "kind", "symbol"),
-    [
-        ("bingx", "index", "BTC/USDT:USDT"),  # ccxt would give traded prices for it
-        ("bingx", "mark", "BTC/USD:BTC"),
-        ("bingx", "open-interest", "BTC/USDT:USDT"),
-        ("bitget", "open-interest", "BTC/USDT:USDT"),
-        ("okx", "funding", "BTC/USD:BTC-241227"),
+WRITTEN: dict[tuple[str, str, Kind, str], list[Row]] = {
+    # instants in ms, prices and volume (base coins, inverse: contracts), rates, open interest
+    ("binanceusdm", "BTC/USDT:USDT", "bars", "1w"): [
+        [1499040000000, 0.0163479, 0.8, 0.015758, 0.015771, 148976.11427815]
     ],
-)
-def test_what_a_venue_does_not_have_is_said_and_not_made_up(venue: str, kind: Kind, symbol: str) -> None:
-    async def refused(exchange: Exchange, wire: Wire) -> object:
-        listing = (await exchange.listings())[symbol]
-        return await page(exchange, kind, listing, ONE_MINUTE, Window(0, HOUR))
-
-    with pytest.raises(VenueError, match=rf"^{venue}: has no history of {kind} for {symbol}\.$"):
-        ask(venue, refused)
+    ("binanceusdm", "BTC/USDT:USDT", "mark", "1m"): [
+        [1591256460000, 9653.29201333, 9654.56401333, 9653.07367333, 9653.07367333]
+    ],
+    ("binanceusdm", "BTC/USDT:USDT", "funding", ""): [[1570608000000, -0.0375], [1570636800000, 0.0001]],
+    ("binanceusdm", "BTC/USDT:USDT", "open-interest", "5m"): [
+        [1583127900000, 20403.637], [1583128200000, 20401.367],
+    ],
+    ("binancecoinm", "BTC/USD:BTC-200925", "bars", "1m"): [
+        [1591258320000, 9640.7, 9642.4, 9640.6, 9642.0, 206]
+    ],
+    ("binancecoinm", "BTC/USD:BTC-200925", "open-interest", "5m"): [[1583128500000, 20401]],  # 5 minutes late
+    ("bybit", "BTC/USDT:USDT", "bars", "1m"): [[1709891679000, 27450, 27460, 27440, 27455, 123.45]],
+    ("bitget", "BTC/USDT:USDT", "bars", "5m"): [
+        [1695835800000, 26210.5, 26210.5, 26194.5, 26194.5, 26.26],
+        [1695836100000, 26194.5, 26194.5, 26171, 26171, 17.98],
+    ],
+    ("bitget", "BTC/USDT:USDT", "mark", "5m"): [
+        [1695835800000, 26210.5, 26210.5, 26194.5, 26194.5],
+        [1695836100000, 26194.5, 26194.5, 26171, 26171],
+    ],
+    ("bitget", "BTC/USDT:USDT", "funding", ""): [[1695715200000, 0.000013], [1695776400000, 0.0005]],
+    ("bingx", "BTC/USDT:USDT", "bars", "1m"): [[1702717200000, 0.7034, 0.7081, 0.7033, 0.7065, 635494]],
+    ("bingx", "BTC/USDT:USDT", "mark", "1m"): [[1705820520000, 0.7034, 0.7081, 0.7033, 0.7065]],
+    ("okx", "BTC/USDT:USDT", "bars", "1m"): [
+        [1747093980000, 102806, 102820.5, 102783.1, 102806.1, 71.6404],
+        [1747094040000, 102806.1, 102820.4, 102806.1, 102820.4, 10.4037],
+    ],
+    ("krakenfutures", "BTC/USD:BTC", "bars", "1h"): [
+        [1731715200000, 91069, 91373.5, 90956, 91045.5, 319499],
+        [1731718800000, 91045.5, 91488.5, 91045.5, 91415, 2407],
+        [1731722400000, 91415, 91490.5, 91415, 91490.5, 4995],
+    ],
+    ("krakenfutures", "BTC/USD:BTC", "funding", ""): [
+        [1752163200000, 0.00015], [1752192000000, -0.00005], [1752220800000, 0.0001],
+    ],
+}  # fmt: skip
 
 
 @needs_recordings
-def test_an_interval_that_a_venue_lacks_is_refused_with_those_it_has() -> None:
-    window = Window(0, HOUR)
+@pytest.mark.parametrize(("asked", "rows"), WRITTEN.items(), ids=lambda value: " ".join(map(str, value))[:40])
+def test_what_was_recorded_reads_as_it_was_written(
+    asked: tuple[str, str, Kind, str], rows: list[Row]
+) -> None:
+    venue, symbol, kind, length = asked
+    interval = Interval.parse(length) if length else None
+    last_ms = int(rows[-1][0]) + (interval.ns // 10**6 if interval else 1)
+    window = Window(int(rows[0][0]) * 10**6, last_ms * 10**6)
 
-    with pytest.raises(VenueError, match=r"krakenfutures: has no bars of 3m\. It has 1m, 5m, 15m, 30m, 1h"):
-        ask(
-            "krakenfutures", lambda exchange, wire: everything(exchange, "bars", Interval.parse("3m"), window)
-        )
+    async def read(exchange: Exchange) -> list[Row]:
+        listing = (await exchange.listings())[symbol]
+        exchange.seen_at = window.to_at + MINUTE  # as old as it is now, open interest is remembered by nobody
+        table = await page(exchange, kind, listing, interval, window)
+        return [list(row) for row in table.with_columns(table.to_series(0).dt.timestamp("ms")).iter_rows()]
 
-
-@pytest.fixture
-def binance(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """Asks one of Binance's markets on the loopback exchange."""
-    tape = random_walk((BTC, ETH, BTC_INVERSE, LAST, QUARTER), bars=1_500)
-
-    def run(venue: str, question: Callable[[Exchange], Awaitable[Got]]) -> Got:
-        async def session() -> Got:
-            async with Exchange(venue) as exchange:
-                exchange.client.timeout_on_exit = 20
-                return await question(exchange)
-
-        clock = HandClock(tape.last_at + 30 * 10**9)
-        with loopback(tape, clock=clock, venues=["binanceusdm", "binancecoinm"]) as server:
-            server.redirect(monkeypatch)
-            return asyncio.run(session())
-
-    run.tape = tape  # pyright: ignore[reportFunctionMemberAccess]
-    return run
+    assert ask(venue, read) == rows
 
 
-def test_binance_lists_what_trades_what_is_gone_and_what_expires(binance: Any) -> None:
-    listings = binance("binanceusdm", lambda exchange: exchange.listings())
+@needs_recordings
+def test_a_dated_future_has_no_funding() -> None:
+    async def refused(exchange: Exchange) -> object:
+        listing = (await exchange.listings())["BTC/USD:BTC-241227"]
+        return await page(exchange, "funding", listing, None, Window(0, MINUTE))
 
-    assert shape(listings["BTC/USDT:USDT"]) == ("BTCUSDT", "BTCUSDT", "0.1", "0.001", "1", False)
+    with pytest.raises(VenueError, match=r"^okx: has no history of funding for BTC/USD:BTC-241227\.$"):
+        ask("okx", refused)
+
+
+def test_binance_lists_what_trades_what_is_gone_and_what_expires(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def read() -> dict[str, Listing]:
+        async with Exchange("binanceusdm") as exchange:
+            exchange.client.timeout_on_exit = 20
+            return await exchange.listings()
+
+    tape = random_walk((BTC, LAST, QUARTER), bars=1_500)
+    with loopback(tape, clock=HandClock(tape.last_at)) as server:
+        server.redirect(monkeypatch)
+        listings = asyncio.run(read())
+
     assert (listings["OLD/USDT:USDT"].active, listings["BTC/USDT:USDT"].active) == (False, True)
     quarter = listings["BTC/USDT:USDT-231229"]
-    assert (quarter.contract, quarter.id, quarter.expires_at) == (
-        "future",
-        "BTCUSDT_231229",
-        QUARTER.expires_at,
-    )
-
-
-@pytest.mark.parametrize("kind", ["bars", "mark", "index"])
-@pytest.mark.parametrize(
-    ("venue", "symbol"), [("binanceusdm", "BTC/USDT:USDT"), ("binancecoinm", "BTC/USD:BTC")]
-)
-def test_binance_bars_of_every_kind_are_those_of_the_tape(
-    venue: str, symbol: str, kind: Kind, binance: Any
-) -> None:
-    tape = binance.tape
-    window = Window(tape.first_at + 700 * MINUTE, tape.first_at + 1_199 * MINUTE)
-
-    async def read(exchange: Exchange) -> pl.DataFrame:
-        listing = (await exchange.listings())[symbol]
-        return await page(exchange, kind, listing, ONE_MINUTE, window)
-
-    rows = binance(venue, read)
-
-    prices = tape[symbol].prices["trade" if kind == "bars" else kind].between(window.from_at, window.to_at)
-    assert rows["opened_at"].dt.timestamp("ms").to_list() == (prices.opened_at // MILLISECOND).tolist()
-    columns = [
-        "open",
-        "high",
-        "low",
-        "close",
-        *(["volume"] if kind == "bars" else []),
-    ]  # contracts, if inverse
-    truth = prices.values[:, : len(columns)]
-    assert rows.select(columns).to_numpy() == pytest.approx(truth, rel=1e-9)
-
-
-@pytest.mark.parametrize(
-    ("venue", "symbol"), [("binanceusdm", "BTC/USDT:USDT"), ("binancecoinm", "BTC/USD:BTC")]
-)
-def test_binance_funding_and_open_interest_are_those_of_the_tape(
-    venue: str, symbol: str, binance: Any
-) -> None:
-    reel = binance.tape[symbol]
-    window = Window(binance.tape.first_at, binance.tape.first_at + 20 * HOUR)
-
-    async def read(exchange: Exchange) -> tuple[pl.DataFrame, pl.DataFrame]:
-        listing = (await exchange.listings())[symbol]
-        funding = await page(exchange, "funding", listing, None, window)
-        return funding, await page(exchange, "open-interest", listing, ONE_HOUR, window)
-
-    funding, interest = binance(venue, read)
-
-    settled, sampled = (s.between(window.from_at, window.to_at) for s in (reel.funding, reel.open_interest))
-    hourly = sampled.at % HOUR == 0
-    assert funding["settled_at"].dt.timestamp("ms").to_list() == (settled.at // MILLISECOND).tolist()
-    assert funding["rate"].to_list() == pytest.approx(settled.value.tolist())
-    assert interest["sampled_at"].dt.timestamp("ms").to_list() == (sampled.at[hourly] // MILLISECOND).tolist()
-    assert interest["open_interest"].to_list() == pytest.approx(sampled.value[hourly].tolist())
-
-
-def test_hourly_funding_is_complete_although_an_answer_holds_only_part(binance: Any) -> None:
-    """A page is as long as a thousand settlements every eight hours; a coin that pays hourly fills it eight times."""
-    asked: list[dict[str, Any]] = []
-
-    async def read(exchange: Exchange) -> pl.DataFrame:
-        listing = (await exchange.listings())["BTC/USDT:USDT"]
-        await exchange.server_now()
-        first_ms = 1_690_848_000_000
-
-        async def wire(url: str, *sent: Any) -> object:
-            start, end = (
-                int(url.partition(f"{name}=")[2].partition("&")[0]) for name in ("startTime", "endTime")
-            )
-            asked.append({"start": start})
-            hours = range(-(-max(start, first_ms) // 3_600_000), end // 3_600_000 + 1)
-            rows = [
-                {"symbol": "BTCUSDT", "fundingRate": "0.0001", "fundingTime": h * 3_600_000} for h in hours
-            ]
-            return rows[:1000]
-
-        exchange.client.fetch = wire
-        exchange.pacer.unit_ms = 0.0
-        exchange.pacer.pause = _no_pause  # pyright: ignore[reportAttributeAccessIssue]
-        window = Window(first_ms * MILLISECOND, first_ms * MILLISECOND + 100 * DAY)
-        return await page(exchange, "funding", listing, None, window)
-
-    rows = binance("binanceusdm", read)
-
-    assert rows.height == 2_400
-    assert len(asked) == 3
-
-
-async def _no_pause(kind: str, ms: int) -> None: ...
+    told = (quarter.contract, quarter.id, quarter.expires_at)
+    assert told == ("future", "BTCUSDT_231229", QUARTER.expires_at)
 
 
 def test_a_bar_that_gate_counts_in_contracts_comes_in_base_coins() -> None:
@@ -480,24 +351,93 @@ def test_bitmex_is_closed_and_its_history_can_be_imported() -> None:
     ("text", "near"),
     [
         ("binance", "binanceusdm or binancecoinm"),
+        ("binanse", "binanceusdm or binancecoinm"),
+        ("Binance USD-M", "binanceusdm or binancecoinm"),
+        ("binance-coinm", "binancecoinm"),
+        ("binanceus", "binanceusdm or binancecoinm"),
         ("bybt", "bybit"),
+        ("bitgt", "bitget"),
+        ("bingex", "bingx"),
         ("okex", "okx"),
         ("kraken", "krakenfutures"),
+        ("krakn", "krakenfutures"),
+        ("kucoin", "kucoinfutures"),
+        ("gateio", "gate"),
+        ("huobi", "htx"),
+        ("deribt", "deribit"),
     ],
 )
 def test_a_venue_that_is_not_meant_exactly_is_suggested_and_not_guessed(text: str, near: str) -> None:
-    with pytest.raises(VenueError, match=rf"no futures venue of the name '{text}'\. Did you mean {near}"):
+    with pytest.raises(VenueError) as unknown:
         find_venue(text)
 
+    assert (
+        str(unknown.value) == f"venue: there is no futures venue of the name {text!r}. Did you mean {near}?"
+    )
 
-@pytest.mark.parametrize("venue", [*VENUES, "deribit", "phemex"])
-def test_every_venue_tells_what_it_offers_without_a_network(venue: str) -> None:
+
+def test_a_name_like_no_other_leads_to_the_list() -> None:
+    with pytest.raises(VenueError, match=r"of the name 'xyzzy'\. `longshort venues` lists what there is\."):
+        find_venue("xyzzy")
+
+
+def test_a_branch_of_a_venue_has_its_habits() -> None:
+    assert find_venue("myokx").counts_contracts == find_venue("okx").counts_contracts
+    assert find_venue("bybitid").rows == find_venue("bybit").rows
+
+
+@pytest.mark.parametrize("venue", [name for name in ccxt_ids() if name not in MEANT])
+def test_every_venue_of_ccxt_tells_what_it_offers_without_a_network(venue: str) -> None:
     offered = capabilities(venue)
 
-    assert "bars" in offered.kinds
-    assert 100 <= offered.page_rows <= 5_000
-    assert "1h" in offered.intervals
+    assert offered.venue == venue
+    assert 1 <= offered.page_rows <= 5_000
     assert "1M" not in offered.intervals
+    assert ("bars" in offered.kinds) >= bool(offered.kinds)
+
+
+def test_a_venue_without_futures_says_so_before_anything_is_asked() -> None:
+    said = {venue: _said(venue) for venue in ccxt_ids() if venue not in MEANT}
+
+    refused = {venue for venue, words in said.items() if words}
+    assert refused >= {"bithumb", "bitvavo", "coinbaseexchange", "luno", "upbit", "zaif"}
+    assert refused.isdisjoint({"binanceusdm", "bybit", "deribit", "gemini", "hyperliquid", "phemex"})
+    assert {said[venue] for venue in refused} == {
+        f"{venue}: has no futures, as far as ccxt knows. `longshort venues` lists venues that have."
+        for venue in refused
+    }
+
+
+def _said(venue: str) -> str:
+    try:
+        Exchange(venue)
+    except VenueError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("venue", "method", "wanted"),
+    [
+        ("mudrex", "fetch_markets", "secret"),
+        ("woofipro", "fetch_ohlcv", "apiKey"),
+        ("modetrade", "fetch_ohlcv", "apiKey"),
+    ],
+)
+def test_a_venue_that_tells_its_data_to_its_clients_only_says_so(
+    venue: str, method: str, wanted: str
+) -> None:
+    async def session() -> object:
+        async with Exchange(venue) as exchange:
+            client = exchange.client
+            client.timeout_on_exit = 1
+            client.set_markets([client.safe_market_structure(_market("BTC/USDT:USDT", swap=True, info={}))])
+            return await exchange.read(method, *["BTC/USDT:USDT"][: method == "fetch_ohlcv"])
+
+    with pytest.raises(
+        Refusal, match=rf"^{venue}: tells this to owners of an account only: it wants '{wanted}'\."
+    ):
+        asyncio.run(session())
 
 
 def test_what_is_known_of_binance_is_told() -> None:
@@ -535,10 +475,13 @@ def test_tiers_are_asked_where_they_are_public() -> None:
         {"maintenanceMarginRate": None},
     ]
 
+    async def told(symbol: str) -> list[dict[str, Any]]:
+        return rows
+
     async def session() -> tuple[Listing, Listing]:
         async with Exchange("bybit") as exchange, Exchange("binanceusdm") as private:
             exchange.client.timeout_on_exit = private.client.timeout_on_exit = 1
-            exchange.client.fetch_market_leverage_tiers = lambda symbol: _answer(rows)
+            exchange.client.fetch_market_leverage_tiers = told
             listing = read_listings({"X": _market("X/USDT:USDT")}, _Ticks(), "v", 0)["X"]
             return await with_tiers(exchange, listing), await with_tiers(private, listing)
 
@@ -568,7 +511,3 @@ def test_the_margin_of_a_position_has_no_step_where_two_tiers_meet() -> None:
         margins = [below.to_notional * t.maintenance_rate - t.maintenance_amount for t in (below, above)]
         assert margins[0] == pytest.approx(margins[1], rel=1e-12)
     assert {tier.max_leverage for tier in tiers} == {1.0}  # what is not told adds no exposure
-
-
-async def _answer(rows: Got) -> Got:
-    return rows

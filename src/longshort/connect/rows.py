@@ -56,10 +56,16 @@ class Query:
         return self.kind in ("bars", "mark", "index")
 
     def expected(self, window: Window, now: int) -> int:
-        """How many rows a window has where none is missing; at least one settlement of funding."""
+        """How many rows a window has where none is missing; at least one settlement of funding.
+
+        Bars longer than a day open on a day that the venue chooses: at least so many fit.
+        """
         if self.kind == "funding":
             return 1
         known_to = now - self.step + 1 if self.is_bars else now + 1
+        if self.step > DAY:
+            length = min(window.to_at, known_to) - window.from_at
+            return max(1, length // self.step) if length > 0 else 0
         return max(0, -(-min(window.to_at, known_to) // self.step) - -(-window.from_at // self.step))
 
 
