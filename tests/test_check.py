@@ -17,6 +17,7 @@ from longshort.data.certificate.certify import (
     check_series,
     refuse_broken,
 )
+from longshort.data.certificate.examine import Examined, examine
 from longshort.data.files.importer import ImportOptions, import_files
 from longshort.data.lake import INSTANT, Lake, Series
 from longshort.data.simulator import Simulation, simulate_market
@@ -463,8 +464,67 @@ def test_certificates_are_kept_until_the_rows_change(lake: Lake, rows: pl.DataFr
     assert [c.rows for c in (*first, *again, *changed)] == [1_000, 999, 900]
 
 
+@pytest.fixture
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The symbols of the series that were looked at, in order."""
+    seen: list[str] = []
+
+    def watched(lake: Lake, series: Series, sessions: str = "") -> Examined:
+        seen.append(series.symbol)
+        return examine(lake, series, sessions)
+
+    monkeypatch.setattr("longshort.data.certificate.certify.examine", watched)
+    return seen
+
+
+def test_a_certificate_holds_as_long_as_all_that_it_was_judged_against(
+    lake: Lake, simulation: Simulation, looked_at: list[str]
+) -> None:
+    other, mark = (Series("embedded", kind, "SIM02USDT") for kind in ("bars-1h", "mark-1h"))
+    lake.write(SERIES, bar_rows(simulation, 0, 1_000))
+    lake.write(other, bar_rows(simulation, 1, 1_000))
+    certificates_of(lake, [SERIES])
+    certificates_of(lake, [SERIES, other])
+    lake.write(mark, bar_rows(simulation, 1, 1_000).drop("volume"))
+    certificates_of(lake, [SERIES])
+    first = list(looked_at)
+
+    lake.write(other, bar_rows(simulation, 1, 2_000))
+    (found,) = certificates_of(lake, [SERIES])
+
+    assert first == ["SIM01USDT", "SIM02USDT"]
+    assert looked_at[2:] == ["SIM01USDT", "SIM02USDT"]
+    assert rules(found) == ["stale"]
+
+
+def test_a_lake_that_cannot_be_written_is_certified_all_the_same(
+    lake: Lake, rows: pl.DataFrame, looked_at: list[str]
+) -> None:
+    lake.write(SERIES, rows)
+    (lake.root / "embedded" / FILE).mkdir()  # root may write anywhere, but no file in place of a folder
+
+    grades = [certificates_of(lake, [SERIES])[0].grade for _ in range(2)]
+
+    assert grades == ["clean", "clean"]
+    assert looked_at == ["SIM01USDT", "SIM01USDT"]
+
+
+def test_a_study_s_own_calendar_judges_for_it_alone(lake: Lake, rows: pl.DataFrame) -> None:
+    days = pl.Series([START // 1_000_000 + 86_400_000 * d for d in (1, 2, 3, 4, 7, 8)]).cast(INSTANT)
+    stock = Series("mine", "bars-1d", "AAPL")
+    lake.write(stock, rows[:6].with_columns(opened_at=days))
+
+    named = certificates_of(lake, [stock], calendar="NYSE")
+    around_the_clock = certificates_of(lake, [stock])
+
+    assert [(c.calendar, c.grade) for c in (*named, *around_the_clock)] == [
+        ("XNYS", "clean"),
+        ("24/7", "broken"),
+    ]
+
+
 @pytest.mark.parametrize(
-    "text", ["", "[]", '{"version": 0, "series": {}}', '{"version": 1, "series": {"a": 3}}']
+    "text", ["", "[]", '{"version": 1, "series": {}}', '{"version": 2, "series": {"a": 3}}']
 )
 def test_a_damaged_record_of_certificates_is_made_again(lake: Lake, rows: pl.DataFrame, text: str) -> None:
     lake.write(SERIES, rows)
@@ -479,7 +539,8 @@ def test_a_broken_series_is_refused_unless_it_is_accepted_by_name(lake: Lake, ro
 
     with pytest.raises(DataError, match=r"SIM01USDT: graded broken: 1 bar with a high below its low\."):
         refuse_broken([broken], ())
-    refuse_broken([broken], ("SIM01USDT",))
+    for name in ("SIM01USDT", "sim01/usdt:usdt", "embedded/bars-1h/SIM01USDT"):
+        refuse_broken([broken], (name,))
 
 
 def test_a_certificate_survives_json(lake: Lake, rows: pl.DataFrame) -> None:
@@ -511,10 +572,10 @@ NAMED = {
     ],
     "bitget_SOLUSDT_perp_1h_raw": ["172 of 34,534 bars missing in 172 gaps"],
     "binance_FTTUSDT_perp_1h_delisted_raw": [
-        "trading stopped after 2022-11-14 04:00Z: 23,035 bars repeat 1.59; they count as not listed"
+        "trading stopped after 2022-11-14 04:00Z: 23,035 bars repeat 1.59, which is no price"
     ],
     "binance_WAVESUSDT_perp_1h_delisted_raw": [
-        "trading stopped after 2024-06-11 08:00Z: 9,231 bars repeat 1.3355; they count as not listed"
+        "trading stopped after 2024-06-11 08:00Z: 9,231 bars repeat 1.3355, which is no price"
     ],
 }
 

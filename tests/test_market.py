@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from longshort.base.calendar import find_calendar
@@ -16,7 +16,8 @@ from longshort.base.instrument import Costs, FeeTier, Instrument
 from longshort.base.settings import DataSettings
 from longshort.connect.listing import Listing
 from longshort.data.bars import Bars
-from longshort.data.grid import assemble, last_traded_row
+from longshort.data.files.importer import ImportOptions, import_files
+from longshort.data.grid import assemble
 from longshort.data.instruments import (
     infer_instrument,
     read_instruments,
@@ -28,7 +29,9 @@ from longshort.data.lake import INSTANT, Lake, Measure, Series
 from longshort.data.market import NO_SETTLEMENTS, load_bars
 from longshort.features.catalog import default_names
 from longshort.policy.contract import contract_terms
+from longshort.policy.decider import Script
 from longshort.policy.ledger import run_ledger
+from longshort.trading.backtest import backtest
 from longshort.trading.venue import coins_of, opening_ticks
 from tests.accounts import wishes
 
@@ -114,7 +117,9 @@ def test_a_day_of_a_stock_is_usable_when_its_session_closed(lake: Lake) -> None:
 
 
 def test_a_missing_session_is_a_gap_and_a_holiday_is_none(lake: Lake) -> None:
-    bars = load(stocks(lake, AAPL=JULY, MSFT=[JULY[0], JULY[1], JULY[4]]), interval="1d")
+    holed = stocks(lake, AAPL=JULY, MSFT=[JULY[0], JULY[1], JULY[4]])
+
+    bars = load(holed, interval="1d", accept_broken=["MSFT"])
 
     assert bars.present[:, 1].tolist() == [True, True, False, False, True]
     assert bars.listed[:, 1].all()
@@ -124,7 +129,7 @@ def test_a_missing_session_is_a_gap_and_a_holiday_is_none(lake: Lake) -> None:
 def test_the_sessions_of_a_venue_are_on_record_and_the_study_may_name_them(lake: Lake) -> None:
     lake.write(Series.bars("mine", DAILY, "AAPL"), make_bars(days(JULY)))
 
-    around_the_clock = load(lake, interval="1d")
+    around_the_clock = load(lake, interval="1d", accept_broken=["AAPL"])
     named = load(lake, interval="1d", calendar="NYSE")
 
     assert (len(around_the_clock), around_the_clock.calendar.name) == (8, "24/7")
@@ -162,8 +167,10 @@ def test_a_bar_on_a_holiday_is_refused_by_symbol_and_date(lake: Lake) -> None:
     stocks(lake, AAPL=JULY)
     lake.write(Series.bars("us-stocks", DAILY, "AAPL"), make_bars(days(["2024-07-03", "2024-07-04"])))
 
-    with pytest.raises(DataError, match="AAPL: XNYS has no session on 2024-07-04"):
+    with pytest.raises(DataError, match="AAPL: graded broken: XNYS has no session on 2024-07-04"):
         load(lake, interval="1d")
+    with pytest.raises(DataError, match="AAPL: XNYS has no session on 2024-07-04"):
+        load(lake, interval="1d", accept_broken=["AAPL"])
 
 
 def test_stocks_and_coins_of_one_venue_are_not_mixed_in_silence(lake: Lake) -> None:
@@ -181,7 +188,7 @@ def test_stocks_and_coins_of_one_venue_are_not_mixed_in_silence(lake: Lake) -> N
     record_inferred(lake.root / "us-stocks", {"BTCUSD": (coin, "2024-07-08 00:00Z")})
 
     with pytest.raises(DataError, match="trade in different sessions: 24/7, XNYS"):
-        load(lake, interval="1d")
+        load(lake, interval="1d", accept_broken=["BTCUSD"])
 
 
 def test_the_embedded_market_has_no_sessions() -> None:
@@ -260,7 +267,7 @@ def test_what_else_was_measured_stands_at_the_close_at_which_it_was_known(lake: 
         pl.DataFrame({"sampled_at": instants("sampled_at", sampled), "open_interest": [1.0, 2.0, 3.0, 4.0]}),
     )
 
-    bars = load(lake)
+    bars = load(lake, accept_broken=["BTCUSDT"])
 
     np.testing.assert_array_equal(bars.mark_close[:, 0], [100.0, 100.25, np.nan, 100.75, 101.0, 101.25])
     np.testing.assert_array_equal(bars.index_close[:, 0], [np.nan, 100.0, np.nan, 100.25, np.nan, 100.5])
@@ -332,35 +339,139 @@ def with_tail(bars: int, flat: int, *, trades: float = 0.0) -> pl.DataFrame:
     )
 
 
-@pytest.mark.parametrize(("flat", "trades", "last"), [(167, 0.0, 216), (168, 0.0, 49), (168, 0.1, 217)])
-def test_a_week_without_a_trade_at_the_end_is_a_death(flat: int, trades: float, last: int) -> None:
-    assert last_traded_row(with_tail(50, flat, trades=trades), HOURLY) == last
-
-
-def test_silence_in_the_midst_is_none() -> None:
-    rows = pl.concat([with_tail(50, 300), make_bars(hours(3, first=350))])
-
-    assert last_traded_row(rows, HOURLY) == 352
-
-
-def test_a_dead_coin_is_neither_listed_nor_present_after_its_last_trade(lake: Lake) -> None:
+@pytest.mark.parametrize(("flat", "trades", "listed"), [(167, 0.0, 217), (250, 0.0, 217), (250, 0.1, 300)])
+def test_a_coin_is_listed_no_more_once_nobody_has_traded_it_for_a_week(
+    lake: Lake, flat: int, trades: float, listed: int
+) -> None:
     put(lake, "bars", HOURLY, make_bars(hours(300)))
-    put(lake, "bars", HOURLY, with_tail(50, 250), "FTTUSDT")
+    put(lake, "bars", HOURLY, with_tail(50, flat, trades=trades), "FTTUSDT")
 
-    bars = load(lake)
+    bars = load(lake, accept_broken=["FTTUSDT"])
 
-    assert bars.listed[:, 1].sum() == bars.present[:, 1].sum() == 50
+    assert np.flatnonzero(bars.listed[:, 1]).tolist() == list(range(listed))
+    assert bars.present[:, 1].sum() == (
+        50 + flat if trades else 53
+    )  # silent from the fourth bar on: no price
     assert bars.listed[:, 0].all()
 
 
-def test_real_delisted_coins_end_with_their_last_trade(real_data: Path) -> None:
-    waves = pl.read_parquet(real_data / "raw" / "binance_WAVESUSDT_perp_1h_delisted_raw.parquet")
+def test_a_coin_that_trades_again_is_listed_again(lake: Lake) -> None:
+    put(lake, "bars", HOURLY, make_bars(hours(360)))
+    put(lake, "bars", HOURLY, pl.concat([with_tail(50, 300), make_bars(hours(10, first=350))]), "FTTUSDT")
 
-    last = last_traded_row(waves, HOURLY)
+    bars = load(lake, accept_broken=["FTTUSDT"])
 
-    assert waves[last, "volume"] > 0.0
-    assert waves["volume"][last + 1 :].sum() == 0.0
-    assert last < len(waves) - 168
+    assert np.flatnonzero(bars.listed[:, 1]).tolist() == [*range(217), *range(350, 360)]
+
+
+def test_real_delisted_coins_end_a_week_after_their_last_trade(real_data: Path, lake: Lake) -> None:
+    files = [
+        real_data / "raw" / "binance_WAVESUSDT_perp_1h_delisted_raw.parquet",
+        real_data / "ohlcv_1h" / "binance_LTCUSDT_perp_1h.parquet",
+    ]
+    import_files(files, lake, ImportOptions(venue="binanceusdm"))
+
+    bars = load(lake)
+
+    waves = bars.symbols.index("WAVESUSDT")
+    last = int(np.flatnonzero(bars.traded[:, waves])[-1])
+    assert format_instant(int(bars.opened_at[last])) == "2024-06-11 08:00Z"
+    assert int(np.flatnonzero(bars.listed[:, waves])[-1]) == last + 167
+    assert int(np.flatnonzero(bars.present[:, waves])[-1]) == last + 3
+    assert bars.ended[last + 1 :, waves].all()
+    assert not bars.ended[: last + 1, waves].any()
+
+
+def died(lake: Lake, *, trades_again: bool) -> Bars:
+    """A coin that nobody trades from its fiftieth hour on, with funding until then, beside one that lives."""
+    every, until_then = ([NEW_YEAR + 8 * 3600 * k for k in range(1, count)] for count in (38, 7))
+    tail = [make_bars(hours(1, first=299))] if trades_again else []
+    put(lake, "bars", HOURLY, make_bars(hours(300)))
+    put(lake, "bars", HOURLY, pl.concat([with_tail(50, 249), *tail]), "FTTUSDT")
+    for symbol, settled in (("BTCUSDT", every), ("FTTUSDT", until_then)):
+        rates = pl.DataFrame({"settled_at": instants("settled_at", settled), "rate": [1e-4] * len(settled)})
+        lake.write(Series("binanceusdm", "funding", symbol), rates)
+    return load(lake, accept_broken=["FTTUSDT"])
+
+
+def test_a_position_in_a_coin_that_died_needs_no_funding_that_nobody_settles(lake: Lake) -> None:
+    bars = died(lake, trades_again=False)
+    target = np.full(bars.close.shape, np.nan)
+    target[10] = 0.5
+
+    ledger = run_ledger(bars, wishes(bars, target), Costs())
+    engine = backtest(bars, Script(wishes(bars, target)), Costs())
+
+    assert np.flatnonzero(ledger.funding[:, 1]).tolist() == [15, 23, 31, 39, 47]
+    assert ledger.funding[287, 0] > 0.0
+    assert ledger.quantity[-1, 1] > 0.0
+    np.testing.assert_array_equal(engine.cash, ledger.cash)
+
+
+def test_a_hole_in_the_funding_of_a_coin_that_trades_again_is_no_death(lake: Lake) -> None:
+    bars = died(lake, trades_again=True)
+    target = np.full(bars.close.shape, np.nan)
+    target[10] = 0.5
+
+    with pytest.raises(NotComputable, match="FTTUSDT: Profit is not computed"):
+        run_ledger(bars, wishes(bars, target), Costs())
+    with pytest.raises(NotComputable, match="FTTUSDT: Profit is not computed"):
+        backtest(bars, Script(wishes(bars, target)), Costs())
+
+
+def lively(rng: np.random.Generator, count: int) -> pl.DataFrame:
+    """Daily bars with holes, a placeholder, and pauses of which some last until everybody would give up."""
+    close = 100.0 * np.exp(np.cumsum(rng.normal(0.0, 0.02, count)))
+    volume = rng.uniform(1.0, 5.0, count)
+    for start, length in [(0, rng.integers(0, 9)), *rng.integers((10, 1), (count, 50), size=(3, 2))]:
+        close[start : start + length] = close[max(start - 1, 0)]
+        volume[start : start + length] = 0.0
+    opened = np.where(volume > 0.0, close * np.exp(rng.normal(0.0, 0.005, count)), close)
+    at = [NEW_YEAR + 86_400 * k for k in range(count)]
+    rows = pl.DataFrame(
+        {
+            "opened_at": instants("opened_at", at),
+            "open": opened,
+            "high": np.fmax(opened, close),
+            "low": np.fmin(opened, close),
+            "close": close,
+            "volume": volume,
+        }
+    )
+    absent = rng.random(count) < rng.choice([0.0, 0.05])
+    absent[int(rng.integers(count)) :][: int(rng.integers(40))] = True
+    absent[: int(rng.integers(20))] = True
+    return rows.filter(~pl.Series(absent))
+
+
+COUNT = 120
+THREE = ("BTCUSDT", "ETHUSDT", "FTTUSDT")
+
+
+@settings(max_examples=12)
+@given(cut=st.integers(60, COUNT - 1), seed=st.integers(0, 2**32 - 1), how=st.sampled_from(["keep", "mask"]))
+def test_what_a_study_sees_of_a_day_never_changes_when_later_days_arrive(
+    tmp_path_factory: pytest.TempPathFactory, cut: int, seed: int, how: str
+) -> None:
+    rng = np.random.default_rng(seed)
+    whole, cut_off = (Lake(tmp_path_factory.mktemp("causal") / name) for name in ("whole", "cut"))
+    for symbol in THREE:
+        rows = lively(rng, COUNT)
+        put(whole, "bars", DAILY, rows, symbol)
+        known = rows.filter(
+            pl.col("opened_at") < pl.from_epoch(pl.lit(NEW_YEAR + 86_400 * cut)).cast(INSTANT)
+        )
+        put(cut_off, "bars", DAILY, known, symbol)
+
+    later, then = (load(lake, interval="1d", accept_broken=THREE, cleaning=how) for lake in (whole, cut_off))
+
+    first, last = np.searchsorted(later.closed_at, then.closed_at[[0, -1]])
+    same = later.coins([later.symbols.index(symbol) for symbol in then.symbols])[first : last + 1]
+    unseen = [symbol not in then.symbols for symbol in later.symbols]
+    for name in ("closed_at", "open", "high", "low", "close", "volume", "present", "listed"):
+        np.testing.assert_array_equal(getattr(same, name), getattr(then, name), err_msg=name)
+    assert not later.present[:first].any()
+    assert not later.present[: last + 1, unseen].any()
 
 
 # Instruments and what venues told of them.

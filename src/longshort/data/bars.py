@@ -17,10 +17,44 @@ from longshort.base.calendar import AlwaysOpen, Calendar
 from longshort.base.clock import Interval, format_instant
 from longshort.base.files import digest
 from longshort.base.instrument import Instrument
+from longshort.data.certificate.findings import Grade, count_of, worst_grade
 
 Grid = Float64[np.ndarray, "time asset"]
 Mask = Bool[np.ndarray, "time asset"]
+Column = Float64[np.ndarray, " time"]
 Gauge = Literal["mark_close", "index_close", "open_interest"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """A series of the lake that bars were made of: what its certificate says of it, and the hash of its rows.
+
+    `missing` counts rows that are not there between the first and the last; a broken series is here only because
+    the study accepts it by name.
+    """
+
+    symbol: str
+    kind: str
+    grade: Grade
+    rows: int
+    missing: int
+    findings: tuple[str, ...] = ()
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What cleaning did to one coin for one reason: how many bars, and the closes of the first few."""
+
+    symbol: str
+    reason: str
+    bars: int
+    closed_at: tuple[int, ...]
+
+    def __str__(self) -> str:
+        places = ", ".join(format_instant(at) for at in self.closed_at[:3])
+        more = ", ..." if self.bars > 3 else ""
+        return f"{self.symbol}: {count_of(self.bars, 'bar')} {self.reason} ({places}{more})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +63,10 @@ class Bars:
 
     `funding_rate` is the sum of the rates settled in the bar that ends at that close (fraction of notional,
     positive: longs pay shorts), NaN where none was. `funding_covered` is True where the record has no hole.
-    `listed` is True from a coin's first bar to its last. `gauges` are what else was measured, where any of it is
-    on record: the last mark or index price of a bar, the latest open interest sampled in it.
+    `listed` is True from a coin's first trade on, for as long as it was known to trade: it ends once trading has
+    stopped for a week, not before anybody could tell. `gauges` are what else was measured, where any of it is on
+    record: the last mark or index price of a bar, the latest open interest sampled in it. `origins` and `changes` say
+    what the bars were made of and what was done to them; they are no values, and in no hash.
     """
 
     venue: str
@@ -48,6 +84,8 @@ class Bars:
     funding_covered: Mask
     calendar: Calendar = field(default_factory=AlwaysOpen)
     gauges: Mapping[Gauge, Grid] = field(default_factory=dict[Gauge, Grid])
+    origins: tuple[Origin, ...] = ()
+    changes: tuple[Change, ...] = ()
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -87,6 +125,28 @@ class Bars:
         """How many bars of this interval a year has."""
         return self.calendar.bars_per_year(self.interval)
 
+    @property
+    def grade(self) -> Grade | None:
+        """The worst grade of the series that these bars were made of; None where they come from no lake."""
+        return worst_grade(o.grade for o in self.origins) if self.origins else None
+
+    @property
+    def traded(self) -> Mask:
+        """True where a bar is there and somebody traded in it, or its price moved."""
+        traded = self.present.copy()
+        for a in range(traded.shape[1]):
+            rows = np.flatnonzero(self.present[:, a])
+            traded[rows, a] = ~silent_rows(*(getattr(self, name)[rows, a] for name in _PRICES))
+        return traded
+
+    @property
+    def ended(self) -> Mask:
+        """True after a coin's last trade at hand: known with hindsight only, so no feature and no rule may read it.
+
+        Books may: what has stopped trading for good settles no funding, so none of it is missing.
+        """
+        return ~np.logical_or.accumulate(self.traded[::-1], axis=0)[::-1]
+
     def __getitem__(self, rows: slice) -> "Bars":
         """The same market between two rows, without a copy."""
         arrays = {name: getattr(self, name)[rows] for name in _BY_TIME}
@@ -97,7 +157,15 @@ class Bars:
         columns = list(chosen)
         arrays = {name: getattr(self, name)[:, columns] for name in _BY_TIME if name != "closed_at"}
         gauges = {name: grid[:, columns] for name, grid in self.gauges.items()}
-        return replace(self, instruments=tuple(self.instruments[a] for a in columns), gauges=gauges, **arrays)
+        kept = {self.symbols[a] for a in columns}
+        return replace(
+            self,
+            instruments=tuple(self.instruments[a] for a in columns),
+            gauges=gauges,
+            origins=tuple(o for o in self.origins if o.symbol in kept),
+            changes=tuple(c for c in self.changes if c.symbol in kept),
+            **arrays,
+        )
 
     def until(self, instant: int) -> "Bars":
         """The bars that had closed by an instant."""
@@ -143,6 +211,19 @@ class Bars:
             f"<table><caption>{escape(self.venue)}, {self.interval} bars, {span}</caption>"
             f"<tr><th>coin</th><th>bars</th><th>missing</th></tr>{rows}</table>"
         )
+
+
+def silent_rows(
+    opened: Column, high: Column, low: Column, close: Column, volume: Column
+) -> Bool[np.ndarray, " time"]:
+    """True where nothing was traded and no price moved, the close before included: told at the bar's own close.
+
+    >>> price, volume = np.array([5.0, 5.0, 6.0, 6.0]), np.array([0.0, 2.0, 0.0, 0.0])
+    >>> silent_rows(price, price, price, price, volume).tolist()
+    [True, False, False, True]
+    """
+    quiet = (volume == 0.0) & (high == low) & (opened == close)
+    return quiet & (close == np.concatenate([close[:1], close[:-1]]))
 
 
 _PRICES = ("open", "high", "low", "close", "volume")

@@ -1,7 +1,7 @@
 """Rows of several coins on one grid of closing instants: the one place where stamps of bars become closes.
 
-A series that ends in a long flat stretch without a trade has died: padding, which says nothing. It is left out, and
-its coin is listed until its last trade.
+Every row on record is a bar here, and a coin counts as listed from its first one on: what says nothing, and when
+trading stopped, is for `certificate.cleaning` to tell.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,14 +11,13 @@ import polars as pl
 from jaxtyping import Bool, Float64, Int64
 
 from longshort.base.calendar import AlwaysOpen, Calendar
-from longshort.base.clock import DAY, Interval
+from longshort.base.clock import Interval
 from longshort.base.errors import DataError
 from longshort.base.instrument import Instrument
 from longshort.data.bars import Bars, Gauge
 from longshort.data.funding import Settlements, settle_on_grid
 
 MILLISECOND = 1_000_000
-DEAD_FOR, DEAD_BARS = 7 * DAY, 24  # without a trade for a week, and at least so many bars
 
 Instants = Int64[np.ndarray, " time"]
 Column = Float64[np.ndarray, " time"]
@@ -38,7 +37,6 @@ def assemble(
 ) -> Bars:
     """Lay the lake's rows of several coins on the grid from the first close of any to the last."""
     calendar = calendar or AlwaysOpen()
-    rows = [r.head(last_traded_row(r, interval) + 1) for r in rows]
     stamps = [_closed_at(r, interval, calendar, i.symbol) for r, i in zip(rows, instruments, strict=True)]
     closed_at = calendar.grid(int(min(s[0] for s in stamps)), int(max(s[-1] for s in stamps)), interval)
     shape = (len(closed_at), len(rows))
@@ -53,14 +51,18 @@ def assemble(
     rate = np.full(shape, np.nan)
     for a, at in enumerate(place):
         present[at, a] = True
-        listed[at[0] : at[-1] + 1, a] = True
+        listed[at[0] :, a] = True
         rate[:, a], covered[:, a] = _funding(instruments[a], funding[a], closed_at, interval)
     return Bars(
         venue=instruments[0].venue,
         interval=interval,
         instruments=tuple(instruments),
         closed_at=closed_at,
-        **prices,
+        open=prices["open"],
+        high=prices["high"],
+        low=prices["low"],
+        close=prices["close"],
+        volume=prices["volume"],
         present=present,
         listed=listed,
         funding_rate=rate,
@@ -68,19 +70,6 @@ def assemble(
         calendar=calendar,
         gauges=_gauges(gauges or {}, closed_at, calendar.opens(closed_at, interval)),
     )
-
-
-def last_traded_row(rows: pl.DataFrame, interval: Interval) -> int:
-    """The row of the last bar that is no padding: the last one, or the last trade of a series that has died.
-
-    >>> flat = pl.DataFrame({"close": [1.0, 2.0] + [2.0] * 30, "volume": [5.0, 3.0] + [0.0] * 30})
-    >>> last_traded_row(flat, Interval.parse("1d")), last_traded_row(flat[:20], Interval.parse("1d"))
-    (1, 19)
-    """
-    close, volume = rows["close"].to_numpy(), rows["volume"].to_numpy()
-    alive = np.flatnonzero((volume > 0.0) | (close != close[-1])) if len(rows) else np.zeros(0, np.int64)
-    padding = len(rows) - 1 - int(alive[-1]) if len(alive) else 0
-    return len(rows) - 1 - (padding if padding >= max(DEAD_FOR // interval.ns, DEAD_BARS) else 0)
 
 
 def _closed_at(rows: pl.DataFrame, interval: Interval, calendar: Calendar, symbol: str) -> Instants:

@@ -1,7 +1,7 @@
 """Bars for a study: from the lake or from the embedded market, on one grid of closing instants.
 
 Nothing is filled: a bar that is not on record is absent, and a bar in which a settlement may be missing has no
-funding coverage. `grid.py` lays the rows of several coins side by side.
+funding coverage. What is broken is refused, and what was changed is told: bars know their `origins` and `changes`.
 """
 
 import difflib
@@ -18,7 +18,10 @@ from longshort.base.clock import HOUR, Interval, format_instant, parse_instant
 from longshort.base.errors import DataError
 from longshort.base.instrument import Instrument
 from longshort.base.settings import DataSettings
-from longshort.data.bars import Bars, Gauge
+from longshort.data.bars import Bars, Gauge, Origin
+from longshort.data.certificate.certificates import Certificate
+from longshort.data.certificate.certify import Report, certificates_of, quietly, refuse_broken
+from longshort.data.certificate.cleaning import clean
 from longshort.data.files.sources import spellings
 from longshort.data.funding import Settlements
 from longshort.data.grid import MILLISECOND, Sampled, assemble
@@ -34,13 +37,17 @@ GAUGES: Mapping[Gauge, Measure] = {
 }
 
 
-def load_bars(settings: DataSettings, folder: Path = Path()) -> Bars:
-    """The market that a study names, which lies in `folder`; raise `DataError` where it cannot be had."""
+def load_bars(settings: DataSettings, folder: Path = Path(), *, report: Report = quietly) -> Bars:
+    """The market that a study names, which lies in `folder`; raise `DataError` where it cannot be had.
+
+    Series without a certificate that holds are looked over first, of which `report` hears; one that is graded broken
+    is refused unless the study accepts it by name. What cleaning takes out it takes out by what was known then.
+    """
     if settings.source == "embedded":
         bars = _embedded(settings)
     else:
-        bars = _from_lake(Lake(find_lake(settings.lake, folder)), settings)
-    return _between(bars, settings)
+        bars = _from_lake(Lake(find_lake(settings.lake, folder)), settings, report)
+    return _between(_trim(clean(bars, settings.cleaning)), settings)
 
 
 def find_lake(lake: str, folder: Path) -> Path:
@@ -82,29 +89,60 @@ def _embedded(settings: DataSettings) -> Bars:
     return bars.coins([bars.symbols.index(s) for s in chosen])
 
 
-def _from_lake(lake: Lake, settings: DataSettings) -> Bars:
+def _from_lake(lake: Lake, settings: DataSettings, report: Report) -> Bars:
     interval = Interval.parse(settings.interval)
     venue = _venue(lake, settings.venue)
+    chosen = _chosen(lake, venue, interval, settings.symbols)
+    gauges: dict[Gauge, list[Series | None]] = {
+        name: _gauge(lake, venue, measure, interval, chosen) for name, measure in GAUGES.items()
+    }
+    funding = [_there(lake, Series(venue, FUNDING, symbol)) for symbol in chosen]
+    bars = [Series.bars(venue, interval, symbol) for symbol in chosen]
+    used = [s for column in (bars, funding, *gauges.values()) for s in column if s]
+    certificates = certificates_of(lake, used, calendar=settings.calendar, report=report)
+    refuse_broken(certificates, settings.accept_broken)
+    rows = [lake.read(series) for series in bars]
+    instruments = _instruments(lake, venue, settings.calendar, dict(zip(chosen, rows, strict=True)))
+    calendar = _calendar(settings.calendar, instruments)
+    if not isinstance(calendar, AlwaysOpen):
+        instruments = [replace(i, has_funding=False) for i in instruments]
+    gauged: dict[Gauge, list[Sampled]] = {n: [_sampled(lake, g) for g in gauges[n]] for n in gauges}
+    laid = assemble(
+        interval,
+        instruments,
+        rows,
+        [_settlements(lake.read(series)) if series else NO_SETTLEMENTS for series in funding],
+        calendar=calendar,
+        gauges=gauged,
+    )
+    return replace(laid, origins=tuple(origin_of(c) for c in certificates))
+
+
+def origin_of(certificate: Certificate) -> Origin:
+    """What bars tell of a series that they were made of."""
+    return Origin(
+        symbol=certificate.symbol,
+        kind=certificate.kind,
+        grade=certificate.grade,
+        rows=certificate.rows,
+        missing=certificate.missing,
+        findings=certificate.reasons,
+        digest=certificate.digest,
+    )
+
+
+def _chosen(lake: Lake, venue: str, interval: Interval, wanted: Sequence[str]) -> list[str]:
     known = [s.symbol for s in lake.series(venue, f"bars-{interval}")]
     if not known:
         raise DataError(
             f"no {interval} bars in the lake.", where=lake.root / venue, remedy=_intervals(lake, venue)
         )
-    chosen = choose(settings.symbols, known, f"the lake's {interval} bars of {venue}")
-    rows = [lake.read(Series.bars(venue, interval, symbol)) for symbol in chosen]
+    return choose(wanted, known, f"the lake's {interval} bars of {venue}")
+
+
+def _instruments(lake: Lake, venue: str, calendar: str, rows: Mapping[str, pl.DataFrame]) -> list[Instrument]:
     recorded = read_instruments(lake.root / venue)
-    instruments = [
-        recorded.get(symbol) or infer_instrument(venue, symbol, r, calendar=settings.calendar)
-        for symbol, r in zip(chosen, rows, strict=True)
-    ]
-    calendar = _calendar(settings.calendar, instruments)
-    if not isinstance(calendar, AlwaysOpen):
-        instruments = [replace(i, has_funding=False) for i in instruments]
-    funding = [_funding(lake, Series(venue, FUNDING, symbol)) for symbol in chosen]
-    gauges: dict[Gauge, list[Sampled]] = {
-        name: _gauge(lake, venue, measure, interval, chosen) for name, measure in GAUGES.items()
-    }
-    return assemble(interval, instruments, rows, funding, calendar=calendar, gauges=gauges)
+    return [recorded.get(s) or infer_instrument(venue, s, r, calendar=calendar) for s, r in rows.items()]
 
 
 def _calendar(wanted: str, instruments: Sequence[Instrument]) -> Calendar:
@@ -118,25 +156,31 @@ def _calendar(wanted: str, instruments: Sequence[Instrument]) -> Calendar:
     return find_calendar(wanted or names[0])
 
 
-def _funding(lake: Lake, series: Series) -> Settlements:
-    return _settlements(lake.read(series)) if lake.path(series).is_file() else NO_SETTLEMENTS
+def _there(lake: Lake, series: Series) -> Series | None:
+    return series if lake.path(series).is_file() else None
 
 
 def _gauge(
     lake: Lake, venue: str, measure: Measure, interval: Interval, symbols: Sequence[str]
-) -> list[Sampled]:
+) -> list[Series | None]:
     """What else is on record for each coin: at the bars' own interval, else at the finest."""
-    held: dict[str, list[Series]] = {}
+    held: dict[str, dict[Interval, Series]] = {}
     for series in lake.series(venue):
-        if series.measure == measure:
-            held.setdefault(series.symbol, []).append(series)
+        if series.measure == measure and series.interval:
+            held.setdefault(series.symbol, {})[series.interval] = series
 
-    def read(symbol: str) -> Sampled:
-        lengths = {s.interval: s for s in held.get(symbol, []) if s.interval}
-        chosen = interval if interval in lengths else min(lengths, key=lambda i: i.ns, default=None)
-        return (chosen, lake.read(lengths[chosen])) if chosen else None
+    def best(lengths: Mapping[Interval, Series]) -> Series | None:
+        return lengths.get(interval) or min(lengths.values(), key=_length, default=None)
 
-    return [read(symbol) for symbol in symbols]
+    return [best(held.get(symbol, {})) for symbol in symbols]
+
+
+def _length(series: Series) -> int:
+    return series.interval.ns if series.interval else 0
+
+
+def _sampled(lake: Lake, series: Series | None) -> Sampled:
+    return (series.interval, lake.read(series)) if series and series.interval else None
 
 
 def _settlements(rows: pl.DataFrame) -> Settlements:
@@ -188,6 +232,12 @@ def choose(wanted: Sequence[str], known: Sequence[str], place: str) -> list[str]
 def _known(name: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.5)
     return f"Did you mean {close[0]}?" if close else f"Known are: {', '.join(known)}."
+
+
+def _trim(bars: Bars) -> Bars:
+    """Leave out rows before the first bar of any coin and after the last: they say nothing."""
+    rows = np.flatnonzero(bars.present.any(axis=1))
+    return bars[int(rows[0]) : int(rows[-1]) + 1] if len(rows) else bars
 
 
 def _between(bars: Bars, settings: DataSettings) -> Bars:

@@ -215,8 +215,9 @@ def ledger_from(books: Books, bars: Bars, starting_balance: float) -> Ledger:
 def _market(bars: Bars, target: PerCoin) -> Table:
     market = np.empty(target.shape, CELL)
     market["target"] = target
-    for name in ("open", "close", "funding_rate", "present", "listed", "funding_covered"):
+    for name in ("open", "close", "funding_rate", "present", "listed"):
         market[name] = getattr(bars, name)
+    market["funding_covered"] = bars.funding_covered | bars.ended
     return market
 
 

@@ -206,7 +206,7 @@ class Funding(SimulationModule):
     def _settle(self, row: int, market: Bars, coin: Coin, position: Any) -> float:
         if not market.listed[row, coin.asset]:
             return 0.0
-        if not market.funding_covered[row, coin.asset]:
+        if not market.funding_covered[row, coin.asset] and not market.coins([coin.asset]).ended[row, 0]:
             raise unknown_funding(coin.symbol, int(market.closed_at[row]))
         rate = float(market.funding_rate[row, coin.asset])
         if np.isnan(rate):

@@ -1,24 +1,31 @@
 """What a certificate holds, how it becomes JSON and back, and where it is kept.
 
-<lake>/<venue>/certificates.json     one per series, valid as long as the rows have the hash that it names
+<lake>/<venue>/certificates.json     one per series
+
+One is valid as long as its rows have the hash that it names, and so have the others that it was judged against: all of
+its venue and kind, and other bars and marks of its coin.
 """
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from polars.exceptions import PolarsError
+
 from longshort.base.calendar import AlwaysOpen
 from longshort.base.clock import format_instant
-from longshort.base.files import write_json
+from longshort.base.errors import DataError
+from longshort.base.files import digest, write_json
 from longshort.base.window import Window
 from longshort.data.certificate.findings import RULES, Finding, Grade
 from longshort.data.certificate.timeline import Gap
 from longshort.data.lake import Lake, Series
 
 FILE = "certificates.json"
-VERSION = 1  # of the rules: certificates made by others are made again
+VERSION = 2  # of the rules: certificates made by others are made again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,10 +117,27 @@ def from_json(entry: Mapping[str, Any]) -> Certificate:
     )
 
 
-def keep(lake: Lake, certificates: Iterable[Certificate]) -> None:
+def witnesses_of(lake: Lake, venue: str) -> dict[Series, str]:
+    """For every series of a venue, one hash of all that it is judged against: their names and their rows."""
+    held = {series: _recorded(lake, series) for series in lake.series(venue)}
+    said = {series: f"{series} {rows}" for series, rows in held.items()}
+    of_kind: dict[str, list[str]] = {}
+    of_coin: dict[str, list[str]] = {}
+    for series, words in said.items():
+        of_kind.setdefault(series.kind, []).append(words)
+        if series.measure in ("bars", "mark"):
+            of_coin.setdefault(series.symbol, []).append(words)
+    kinds = {kind: digest(*words) for kind, words in of_kind.items()}
+    return {s: digest(kinds[s.kind], *of_coin.get(s.symbol, ())) for s in held}
+
+
+def keep(
+    lake: Lake, certificates: Iterable[Certificate], witnesses: Mapping[str, Mapping[Series, str]]
+) -> None:
     """Put certificates beside the data, in place of older ones of the same series and of series that are gone.
 
-    A lake that cannot be written keeps none: they are made again when they are needed.
+    `witnesses` are by venue what `witnesses_of` said before anything was looked at. A lake that cannot be written
+    keeps none: they are made again when they are needed.
     """
     by_venue: dict[str, list[Certificate]] = {}
     for certificate in certificates:
@@ -122,23 +146,32 @@ def keep(lake: Lake, certificates: Iterable[Certificate]) -> None:
         path = lake.root / venue / FILE
         known = {str(s) for s in lake.series(venue)}
         entries = {name: entry for name, entry in _entries(path).items() if name in known}
-        entries |= {str(c.series): to_json(c) for c in found}
-        try:
+        entries |= {str(c.series): to_json(c) | {"witnesses": witnesses[venue][c.series]} for c in found}
+        with suppress(DataError):
             write_json(path, {"version": VERSION, "series": dict(sorted(entries.items()))})
-        except OSError:
-            continue
 
 
-def kept(lake: Lake, series: Iterable[Series]) -> dict[Series, Certificate]:
-    """The certificates on record that still hold: same rows, same rules."""
+def kept(
+    lake: Lake, series: Iterable[Series], witnesses: Mapping[str, Mapping[Series, str]]
+) -> dict[Series, Certificate]:
+    """The certificates on record that still hold: same rows, same rules, same company."""
     found: dict[Series, Certificate] = {}
     entries: dict[str, dict[str, dict[str, Any]]] = {}
     for one in series:
         table = entries.setdefault(one.venue, _entries(lake.root / one.venue / FILE))
-        entry = table.get(str(one))
-        if entry and entry.get("digest") and entry["digest"] == lake.recorded_digest(one):
+        entry = table.get(str(one), {})
+        same_rows = bool(entry.get("digest")) and entry["digest"] == _recorded(lake, one)
+        if same_rows and entry.get("witnesses") == witnesses[one.venue].get(one):
             found[one] = from_json(entry)
     return found
+
+
+def _recorded(lake: Lake, series: Series) -> str:
+    """The hash of a series; empty for a file that cannot be read or that another program wrote."""
+    try:
+        return lake.recorded_digest(series)
+    except (PolarsError, OSError):
+        return ""
 
 
 def _entries(path: Path) -> dict[str, dict[str, Any]]:

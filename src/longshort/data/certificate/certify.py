@@ -5,20 +5,23 @@ that a crash that all share is no error. What each finding means for the grade s
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from longshort.base.calendar import find_calendar
 from longshort.base.errors import DataError
 from longshort.data.certificate import timeline
-from longshort.data.certificate.certificates import Certificate, keep, kept
+from longshort.data.certificate.certificates import Certificate, keep, kept, witnesses_of
 from longshort.data.certificate.examine import Examined, examine
 from longshort.data.certificate.findings import count_of, grade_of
 from longshort.data.certificate.outliers import Odd, unshared
 from longshort.data.certificate.witnesses import judge_mark, supported
+from longshort.data.files.sources import spellings
 from longshort.data.lake import Lake, Series
 
+Report = Callable[[str, int, int], None]
 FALSE_SHARE, FALSE_ROWS = 0.001, 10  # odd, stuck or copied rows that break a series
 KIND_WORDS = {
     "bar": ("bar at a false level", "stretches at a false level"),
@@ -30,11 +33,13 @@ KIND_WORDS = {
 }
 
 
-def check_lake(lake: Lake, venue: str | None = None) -> list[Certificate]:
+def quietly(what: str, done: int, of: int) -> None:
+    """Who does not want to hear how far it is."""
+
+
+def check_lake(lake: Lake, venue: str | None = None, *, report: Report = quietly) -> list[Certificate]:
     """A certificate for every series, in order; they are kept beside the data."""
-    certificates = certify(lake, lake.series(venue))
-    keep(lake, certificates)
-    return certificates
+    return _certify_and_keep(lake, lake.series(venue), report)
 
 
 def check_series(lake: Lake, series: Series) -> Certificate:
@@ -42,38 +47,64 @@ def check_series(lake: Lake, series: Series) -> Certificate:
     return certify(lake, [series])[0]
 
 
-def certificates_of(lake: Lake, chosen: Sequence[Series]) -> list[Certificate]:
-    """The certificates on record that still hold, else new ones, judged against all of their venue and kind."""
-    known = kept(lake, chosen)
+def certificates_of(
+    lake: Lake, chosen: Sequence[Series], *, calendar: str = "", report: Report = quietly
+) -> list[Certificate]:
+    """The certificates on record that still hold, else new ones, judged against all of their venue and kind.
+
+    A study may name a calendar that the lake does not: certificates by that one are made for it and not kept.
+    """
+    witnesses = {venue: witnesses_of(lake, venue) for venue in {s.venue for s in chosen}}
+    known = kept(lake, chosen, witnesses)
     stale = {(s.venue, s.kind) for s in chosen if s not in known}
-    fresh = certify(lake, [s for key in sorted(stale) for s in lake.series(*key)])
-    keep(lake, fresh)
+    fresh = _certify_and_keep(lake, [s for key in sorted(stale) for s in lake.series(*key)], report)
     known |= {c.series: c for c in fresh}
+    sessions = find_calendar(calendar).name if calendar else ""
+    other = [s for s in chosen if sessions not in ("", known[s].calendar)]
+    known |= {c.series: c for c in certify(lake, other, calendar=calendar, report=report)}
     return [known[series] for series in chosen]
 
 
 def refuse_broken(certificates: Iterable[Certificate], accept: Collection[str]) -> None:
-    """Raise `DataError` for the first series graded broken whose symbol is not in `accept`."""
+    """Raise `DataError` for the first series graded broken that `accept` names neither by symbol nor in full."""
+    accepted = {spelt for name in accept for spelt in (name, *spellings(name))}
     for certificate in certificates:
-        if certificate.grade == "broken" and certificate.symbol not in accept:
-            worst = certificate.findings[0].words
+        names = {certificate.symbol, str(certificate.series)}
+        if certificate.grade == "broken" and not names & accepted:
             raise DataError(
-                f"graded broken: {worst}.",
+                f"graded broken: {certificate.findings[0].words}.",
                 where=str(certificate.series),
                 remedy=f'Look with `longshort check`; write data.accept_broken = ["{certificate.symbol}"] to use it.',
             )
 
 
-def certify(lake: Lake, chosen: Iterable[Series]) -> list[Certificate]:
-    """Certificates of some series, each judged against the others of its venue and kind among them."""
+def certify(
+    lake: Lake, chosen: Iterable[Series], *, calendar: str = "", report: Report = quietly
+) -> list[Certificate]:
+    """Certificates of some series, each judged against the others of its venue and kind among them.
+
+    Their sessions are those of `calendar`, else what the lake says.
+    """
     groups: dict[tuple[str, str], list[Series]] = defaultdict(list)
     for series in chosen:
         groups[series.venue, series.kind].append(series)
+    done, total = 0, sum(len(group) for group in groups.values())
     certificates: list[Certificate] = []
     for group in groups.values():
-        examined = [examine(lake, series) for series in group]
+        examined: list[Examined] = []
+        for series in group:
+            examined.append(examine(lake, series, calendar))
+            done += 1
+            report("looking over", done, total)
         lags = _lags(examined)
         certificates += [_conclude(lake, n, examined, lags[n]) for n in range(len(examined))]
+    return certificates
+
+
+def _certify_and_keep(lake: Lake, series: Sequence[Series], report: Report) -> list[Certificate]:
+    witnesses = {venue: witnesses_of(lake, venue) for venue in {s.venue for s in series}}
+    certificates = certify(lake, series, report=report)
+    keep(lake, certificates, witnesses)
     return certificates
 
 

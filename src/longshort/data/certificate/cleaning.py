@@ -6,21 +6,22 @@ its own close: it is out of proportion to the trailing robust scale, it broke th
 came without the volume of a true move, and fewer than half of the other coins moved so. A spike below those limits
 stays, and of several bars in a row at a false level only the first is masked: the second looks like a new level.
 
-In every mode a coin counts as listed from its first trade on: a placeholder before it is no price.
+In every mode silence is no price. A placeholder before the first trade is absent, and so is a bar without a trade from
+the fourth in a row on. A coin counts as listed from its first trade on, and no more once nobody has traded it for a
+week (`patterns.dead_bars`), until somebody does: nobody could tell a delisting from a pause before.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float64, Int64
 
-from longshort.base.clock import format_instant
-from longshort.data.bars import Bars, Mask
+from longshort.data.bars import Bars, Change, Mask
 from longshort.data.certificate.outliers import SHARED_SCALES, SUPPORT, TO_STD
-from longshort.data.certificate.patterns import FLAT_BARS, silent_rows
+from longshort.data.certificate.patterns import FLAT_BARS, dead_bars
 
 How = Literal["keep", "mask", "winsorise"]
 Column = Float64[np.ndarray, " time"]
@@ -39,38 +40,6 @@ PRICES = ("open", "high", "low", "close")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """What was done to one coin for one reason: how many bars, and the closes of the first few."""
-
-    symbol: str
-    reason: str
-    bars: int
-    closed_at: tuple[int, ...]
-
-    def __str__(self) -> str:
-        places = ", ".join(format_instant(at) for at in self.closed_at[:3])
-        return f"{self.symbol}: {self.bars:,} bars {self.reason} ({places}{', ...' if self.bars > 3 else ''})"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CleaningRecord:
-    """Everything that cleaning changed; it belongs into the run's folder and its report."""
-
-    how: How
-    changes: tuple[Change, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """For programs."""
-        return {
-            "how": self.how,
-            "changes": [
-                {"symbol": c.symbol, "reason": c.reason, "bars": c.bars, "closed_at": list(c.closed_at)}
-                for c in self.changes
-            ],
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Sizes:
     """How far each bar went from where it could begin, in trailing scales; NaN where that cannot be told."""
 
@@ -81,33 +50,34 @@ class _Sizes:
     is_odd: Mask
 
 
-def clean(bars: Bars, how: How) -> tuple[Bars, CleaningRecord]:
-    """Bars as a study asked for them, and what was changed for it."""
-    early, silent = _silence(bars)
-    masks = {"before the first trade": early}
-    listed = bars.listed & ~early
+def clean(bars: Bars, how: How) -> Bars:
+    """Bars as a study asked for them; their `changes` say what was done, after what was done before."""
+    listed, early, silent = _silence(bars)
+    masks = {"before the first trade": early, "without a trade": silent}
     prices = {name: getattr(bars, name) for name in PRICES}
+    moved = np.zeros(bars.close.shape, dtype=bool)
     if how != "keep":
-        masks |= {"without a trade": silent & ~early}
         masks |= {"that no market can print": _impossible(bars)}
-        odd, prices, moved = _judge(_without(bars, list(masks.values()), listed), how)
+        odd, prices, moved = _judge(_without(bars, list(masks.values())), how)
         masks |= {"odd": odd}
-    else:
-        moved = np.zeros(bars.close.shape, dtype=bool)
-    cleaned = _without(replace(bars, **prices), list(masks.values()), listed)
+    cleaned = _without(replace(bars, **prices), list(masks.values()))
     counted = {f"{reason}: absent": mask for reason, mask in masks.items()} | {"moved to the limit": moved}
-    return cleaned, CleaningRecord(how=how, changes=tuple(_changes(bars, counted)))
+    return replace(cleaned, listed=listed, changes=(*bars.changes, *_changes(bars, counted)))
 
 
-def _silence(bars: Bars) -> tuple[Mask, Mask]:
-    """Rows of a coin not yet traded, and rows from the fourth in a row without a trade on."""
-    early, silent = (np.zeros(bars.present.shape, dtype=bool) for _ in range(2))
-    for a in range(bars.present.shape[1]):
+def _silence(bars: Bars) -> tuple[Mask, Mask, Mask]:
+    """Where a coin was known to trade, rows before its first trade, and rows deep in silence after it."""
+    traded = bars.traded
+    row = np.arange(len(bars))[:, None]
+    last = np.maximum.accumulate(np.where(traded, row, -1), axis=0)
+    quiet = bars.present & ~traded
+    deep = np.zeros(quiet.shape, dtype=bool)
+    for a in range(quiet.shape[1]):
         rows = np.flatnonzero(bars.present[:, a])
-        quiet = silent_rows(*(getattr(bars, name)[rows, a] for name in (*PRICES, "volume")))
-        early[rows, a] = np.logical_and.accumulate(quiet)
-        silent[rows, a] = _run_length(quiet) >= FLAT_BARS
-    return early, silent
+        deep[rows, a] = _run_length(quiet[rows, a]) >= FLAT_BARS
+    has_traded = last >= 0
+    listed = bars.listed & has_traded & (row - last < dead_bars(bars.interval))
+    return listed, quiet & ~has_traded, deep & has_traded
 
 
 def _impossible(bars: Bars) -> Mask:
@@ -206,12 +176,12 @@ def _run_length(mask: Bool[np.ndarray, " time"]) -> Int64[np.ndarray, " time"]:
     return place - np.maximum.accumulate(np.where(mask, 0, place))
 
 
-def _without(bars: Bars, masks: list[Mask], listed: Mask) -> Bars:
+def _without(bars: Bars, masks: list[Mask]) -> Bars:
     gone = bars.present & np.logical_or.reduce(masks)
     if not gone.any():
-        return replace(bars, listed=listed)
+        return bars
     arrays = {name: np.where(gone, np.nan, getattr(bars, name)) for name in (*PRICES, "volume")}
-    return replace(bars, present=bars.present & ~gone, listed=listed, **arrays)
+    return replace(bars, present=bars.present & ~gone, **arrays)
 
 
 def _changes(bars: Bars, masks: dict[str, Mask]) -> Iterator[Change]:

@@ -48,9 +48,9 @@ class Examined:
     recent_move: Float64[np.ndarray, " time"] = field(default_factory=lambda: np.zeros(0))
 
 
-def examine(lake: Lake, series: Series) -> Examined:
-    """Look at one series by itself; a file that cannot be read is broken, not an error."""
-    calendar = _calendar(lake, series)
+def examine(lake: Lake, series: Series, sessions: str = "") -> Examined:
+    """Look at one series by itself, in the sessions named or on record; what cannot be read is broken, not an error."""
+    calendar = find_calendar(sessions) if sessions else _calendar(lake, series)
     seen = Certificate(venue=series.venue, kind=series.kind, symbol=series.symbol, calendar=calendar.name)
     looked = Examined(seen=seen, interval=series.interval)
     try:
@@ -197,7 +197,7 @@ def _judge_silence(looked: Examined, rows: pl.DataFrame, instant: Instants) -> S
     if tail:
         words = (
             f"trading stopped after {format_instant(int(instant[silence.last - 1]))}: {count_of(tail, 'bar')} "
-            f"repeat {close[-1]:g}; they count as not listed"
+            f"repeat {close[-1]:g}, which is no price"
         )
         looked.findings.add(
             "trading stopped", words, count=tail, places=instant[silence.last : silence.last + 1]

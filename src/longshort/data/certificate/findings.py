@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 Grade = Literal["clean", "usable", "broken"]
+GRADES: tuple[Grade, ...] = ("clean", "usable", "broken")  # from the best to the worst
 Instants = Int64[np.ndarray, " time"]
 Runs = Int64[np.ndarray, "run 2"]
 Places = Int64[np.ndarray, " place"]
@@ -49,7 +50,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "many missing": _broken("over 5 % of the bars are not there and were never asked for, or over half are not"),
         "paging": _usable("gaps at a fixed distance: the download lost a row of each page; fetch again"),
         "not traded yet": _usable("a placeholder price until the first trade: those rows count as not listed"),
-        "trading stopped": _usable("the last price repeats to the end: those rows count as not listed"),
+        "trading stopped": _usable("the last price repeats to the end: those rows are no bars"),
         "silent": _usable("bars without a trade"),
         "halted": _broken("without a trade for a week and at least 24 bars, then traded again"),
         "no volume": _usable("no bar has any volume"),
@@ -107,8 +108,12 @@ def grade_of(findings: Sequence[Finding]) -> Grade:
     >>> grade_of([]), grade_of([Finding(rule="silent", words="1 bar without a trade", count=1)])
     ('clean', 'usable')
     """
-    grades = {f.grade for f in findings}
-    return "broken" if "broken" in grades else "usable" if grades else "clean"
+    return worst_grade(f.grade for f in findings)
+
+
+def worst_grade(grades: Iterable[Grade]) -> Grade:
+    """The worst of some grades; clean where there are none."""
+    return GRADES[max((GRADES.index(grade) for grade in grades), default=0)]
 
 
 def count_of(number: int, noun: str) -> str:

@@ -11,6 +11,7 @@ import polars as pl
 from jaxtyping import Bool, Float64, Int64
 
 from longshort.base.clock import DAY, Interval
+from longshort.data.bars import silent_rows
 from longshort.data.certificate.findings import Runs, runs_of
 from longshort.data.certificate.outliers import Path
 
@@ -61,18 +62,6 @@ def find_silence(rows: pl.DataFrame, interval: Interval) -> Silence:
     has_tail = len(runs) and runs[-1, 1] == whole and runs[-1, 1] - runs[-1, 0] >= dead_bars(interval)
     last = int(runs[-1, 0]) if has_tail else whole
     return Silence(silent=quiet, first=first, last=max(last, first))
-
-
-def silent_rows(
-    opened: Float64[np.ndarray, " time"],
-    high: Float64[np.ndarray, " time"],
-    low: Float64[np.ndarray, " time"],
-    close: Float64[np.ndarray, " time"],
-    volume: Float64[np.ndarray, " time"],
-) -> Rows:
-    """True where nothing was traded and no price moved, the close before included."""
-    quiet = (volume == 0.0) & (high == low) & (opened == close)
-    return quiet & (close == np.concatenate([close[:1], close[:-1]]))
 
 
 def copied_rows(rows: pl.DataFrame) -> Rows:
