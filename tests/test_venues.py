@@ -5,8 +5,10 @@ That every venue's pages join to a whole is tested in `test_fetch_venues.py`.
 
 import asyncio
 import itertools
+import json
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -447,6 +449,30 @@ def test_what_is_known_of_binance_is_told() -> None:
     assert (offered.archive, offered.sandbox, offered.websocket_bars) == (True, True, True)
     assert offered.history_days == {"open-interest": 30}
     assert "1s" not in offered.intervals
+    assert json.loads(json.dumps(asdict(offered)))["history_days"] == {"open-interest": 30}
+
+
+def test_a_venue_that_remembers_so_many_bars_only_is_not_asked_for_more() -> None:
+    asked: list[int] = []
+
+    async def bars(symbol: str, length: str, since: int, limit: int, params: object) -> list[list[float]]:
+        asked.append(since)
+        return [[since, 1.0, 1.0, 1.0, 1.0, 1.0]]
+
+    async def session() -> None:
+        async with Exchange("hyperliquid") as exchange:
+            exchange.client.timeout_on_exit = 1
+            exchange.client.fetch_ohlcv = bars
+            exchange.client.markets = {}
+            exchange.seen_at = NOW
+            listing = read_listings({"X": _market("X/USDC:USDC")}, exchange.client, "hyperliquid", 0)["X"]
+            for days in (6, 4, 2):
+                at = NOW - days * DAY
+                await page(exchange, "bars", listing, ONE_MINUTE, Window(at, at + MINUTE))
+
+    asyncio.run(session())
+
+    assert asked == [(NOW - 2 * DAY) // 10**6]  # 5000 minutes are less than four days
 
 
 def test_without_ccxt_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

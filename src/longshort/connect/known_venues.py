@@ -24,7 +24,13 @@ class Venue:
     `rows` is how many rows one call gives. `volumes` are the columns of the venue's own candles that count base
     coins (linear) and contracts (inverse); without them ccxt's volume is taken. `counts_contracts`: ccxt's volume
     and open interest of linear contracts are in contracts. `pause_ms` keeps calls apart where a kind has a limit of
-    its own. `settles` tells how often funding is paid. `widest` is the longest window of one call.
+    its own. `settles` tells how often funding is paid. `widest` is the longest window of one call. `history` is how far
+    back the venue remembers, in ns or in rows.
+
+    `interest` has the steps of open interest, where some are lacking. `early_since`: samples of open interest that are
+    stamped from then on may have been taken up to five minutes later, and count as taken then. Binance's archive
+    stamps them so (binance-public-data, issue 491); of its REST interface it is not known, and a sample that is
+    five minutes old does less harm than one from the future.
     """
 
     id: str
@@ -36,6 +42,7 @@ class Venue:
     funding: Paging = "windows"
     newest_first: bool | None = None
     history: Mapping[Kind, int] = field(default_factory=lambda: _NOTHING)
+    history_rows: Mapping[Kind, int] = field(default_factory=lambda: _NOTHING)
     pause_ms: Mapping[Kind, int] = field(default_factory=lambda: _NOTHING)
     widest: int = 0
     interest: tuple[str, ...] = ()
@@ -157,7 +164,7 @@ VENUES: Mapping[str, Venue] = MappingProxyType(
                 contracts=("linear", "inverse", "dated"),
                 rows=MappingProxyType({"bars": 2000, "mark": 2000, "index": 2000}),
                 funding="whole",
-                settles="1 h, stamped where the hour begins that it is paid for",
+                settles="1 h, stamped at its start",
                 public_tiers=True,
             ),
             Venue(
@@ -165,6 +172,7 @@ VENUES: Mapping[str, Venue] = MappingProxyType(
                 name="Hyperliquid",
                 contracts=("linear",),
                 rows=MappingProxyType({"bars": 5000, "funding": 500}),
+                history_rows=MappingProxyType({"bars": 5000}),
                 until=True,
                 newest_first=False,
                 settles="1 h",

@@ -108,7 +108,10 @@ def _refuse_what_is_not_offered(query: Query) -> None:
 
 def _oldest(query: Query, now: int) -> int:
     """How far back the venue remembers; a little less, since its clock runs on while it is asked."""
-    reach = query.exchange.venue.history.get(query.kind)
+    venue = query.exchange.venue
+    if rows := venue.history_rows.get(query.kind):
+        return now - rows * query.step
+    reach = venue.history.get(query.kind)
     return now - reach + 15 * MINUTE if reach else 0
 
 

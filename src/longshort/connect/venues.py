@@ -31,7 +31,7 @@ MODEST_ROWS = 500  # ccxt's word for a page is taken up to here
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What `longshort venues` tells of a venue; `history` has the kinds whose past is short, in days."""
+    """What `longshort venues` tells of a venue; `history_*` have the kinds whose past is short, in days or in rows."""
 
     venue: str
     name: str
@@ -39,7 +39,8 @@ class Capabilities:
     intervals: tuple[str, ...]
     page_rows: int
     kinds: tuple[Kind, ...]
-    history_days: Mapping[Kind, int]
+    history_days: dict[Kind, int]
+    history_rows: dict[Kind, int]
     settles: str
     archive: bool
     sandbox: bool
@@ -123,10 +124,11 @@ def capabilities(name: str) -> Capabilities:
         intervals=tuple(str(interval) for interval in intervals(venue, client)),
         page_rows=page_rows(venue, client, "bars"),
         kinds=tuple(kind for kind in HAS if offers(client, kind)),
-        history_days=MappingProxyType({kind: past // DAY for kind, past in venue.history.items()}),
+        history_days={kind: past // DAY for kind, past in venue.history.items()},
+        history_rows=dict(venue.history_rows),
         settles=venue.settles,
         archive=venue.archive,
-        sandbox=bool(client.has.get("sandbox") or client.urls.get("test") or client.urls.get("demotrading")),
+        sandbox=bool(client.urls.get("test") or _feature(client, "sandbox")),
         websocket_bars=bool(client.has.get("watchOHLCV")),
     )
 
@@ -140,10 +142,16 @@ def page_rows(venue: Venue, client: Any, kind: Kind) -> int:
     """How many rows one call gives; where neither we nor ccxt know, a number that every venue gives."""
     if kind in venue.rows:
         return venue.rows[kind]
-    said: Any = client.features or {}
-    for step in ("swap", "linear", HAS[kind], "limit"):
-        said = said.get(step) if isinstance(said, dict) else None
+    said = (_feature(client, HAS[kind]) or {}).get("limit")
     return min(int(said), MODEST_ROWS) if said else CAUTIOUS_ROWS
+
+
+def _feature(client: Any, name: str) -> Any:
+    """What ccxt says of a venue's linear perpetuals; None where it is silent."""
+    said: Any = client.features or {}
+    for step in ("swap", "linear", name):
+        said = said.get(step) if isinstance(said, dict) else None
+    return said
 
 
 def intervals(venue: Venue, client: Any) -> tuple[Interval, ...]:
