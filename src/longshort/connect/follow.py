@@ -1,27 +1,29 @@
 """Closed bars as they come, each once and in order: from the stream while it flows, from the record where it broke.
 
-A streamed bar is final when the next one begins on the same connection; the stream's own "closed" flag is hidden by
-ccxt. After every break, stall or jump the record (REST) is asked for what is missing, so nothing is lost.
+A streamed bar is final when the next one begins at once on the same connection; the stream's own "closed" flag is
+hidden by ccxt. After every break, stall or jump the record (REST) is asked for what is missing, so nothing is lost.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Generator
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from longshort.base.clock import SECOND, Interval
+from longshort.base.errors import VenueError
 from longshort.base.window import Window
 from longshort.connect.exchange import Exchange
 from longshort.connect.listing import Listing
 from longshort.connect.pacing import MILLISECOND
 from longshort.connect.pages import page, span
-from longshort.connect.retry import Fault, ending
+from longshort.connect.retry import Fault, Refusal, ending
 from longshort.connect.rows import frame
 
 LATE_BARS = 2  # the record may lag: only a bar this much older than the newest is believed to be missing
+SOON_S = 2.0  # a bar was told to its end if the next begins so soon after the last word about it
 STALL_BARS, STALL_S = 1.5, 5.0  # without a word for so many bars and seconds a stream counts as dead
 
 
@@ -44,26 +46,50 @@ async def follow_bars(
 ) -> AsyncGenerator[Arrival, None]:
     """Every bar that opens at `from_at` or later, for ever; windows follow each other without a gap.
 
-    Raise `VenueError` where the venue refuses for good.
+    A venue that is away is waited for; raise `Refusal` where it refuses for good.
     """
     patience_s = stall_s or STALL_BARS * interval.ns / SECOND + STALL_S
     next_at, breaks = from_at, 0
     while True:
-        async for arrival in _record(exchange, listing, interval, next_at):
-            next_at = arrival.window.to_at
-            yield arrival
-        async with aclosing(_stream(exchange, listing, interval, patience_s)) as bars:
-            async for opened_at, rows in bars:
-                breaks = 0
-                if opened_at == next_at and not listing.instrument.inverse:
-                    next_at = opened_at + interval.ns
-                    yield Arrival(window=Window(opened_at, next_at), rows=rows, streamed=True)
-                elif opened_at >= next_at:  # something was missed, or volume is streamed in other units
-                    async for arrival in _record(exchange, listing, interval, next_at):
+        with unless_refused():
+            async for arrival in _record(exchange, listing, interval, next_at):
+                next_at = arrival.window.to_at
+                yield arrival
+            async with aclosing(_stream(exchange, listing, interval, patience_s)) as bars:
+                async for bar in bars:
+                    breaks = 0
+                    async for arrival in _closed(exchange, listing, interval, next_at, bar):
                         next_at = arrival.window.to_at
                         yield arrival
         breaks += 1
         await exchange.timing.sleep(exchange.patience.wait(breaks, exchange.rng))
+
+
+@contextmanager
+def unless_refused() -> Generator[None]:
+    """Let go of what a venue that is away did not answer, for the caller asks again; raise what it refuses."""
+    try:
+        yield
+    except Refusal:
+        raise
+    except VenueError:
+        return
+
+
+async def _closed(
+    exchange: Exchange,
+    listing: Listing,
+    interval: Interval,
+    next_at: int,
+    bar: tuple[int, pl.DataFrame | None],
+) -> AsyncGenerator[Arrival, None]:
+    """A streamed bar where it is the next; the record where words were missed, or volume is in other units."""
+    opened_at, rows = bar
+    if opened_at == next_at and rows is not None and not listing.instrument.inverse:
+        yield Arrival(window=Window(opened_at, opened_at + interval.ns), rows=rows, streamed=True)
+    elif opened_at >= next_at:
+        async for arrival in _record(exchange, listing, interval, next_at):
+            yield arrival
 
 
 async def _record(
@@ -82,29 +108,47 @@ async def _record(
 
 async def _stream(
     exchange: Exchange, listing: Listing, interval: Interval, stall_s: float
-) -> AsyncGenerator[tuple[int, pl.DataFrame], None]:
-    """Bars that became final on one connection; ends when that breaks or says nothing for too long."""
+) -> AsyncGenerator[tuple[int, pl.DataFrame | None], None]:
+    """Bars that ended on one connection, without rows where the last words about one may have been lost.
+
+    Ends when the connection breaks or says nothing for too long.
+    """
     newest: list[Any] = []
+    heard_at = 0
     connections: frozenset[object] = frozenset()
-    while True:
-        try:
-            candles = await asyncio.wait_for(
-                exchange.attempt(lambda client: client.watch_ohlcv(listing.unified, str(interval))), stall_s
-            )
-        except TimeoutError:
-            await exchange.hang_up()
-            return
-        if isinstance(candles, Fault):
-            if not candles.unsettled:
-                raise ending(candles, exchange.venue.id)
-            return
+    while candles := await _heard(exchange, listing, interval, stall_s):
         if not connections <= exchange.connections:
             return  # broken and opened anew while nobody looked
         connections = exchange.connections
+        now = exchange.timing.now()
         for candle in candles if newest else candles[-1:]:  # ccxt remembers half a bar from before a break
             if newest and candle[0] > newest[0]:
-                yield int(newest[0]) * MILLISECOND, _row(exchange, listing, newest)
-            newest = list(candle)  # ccxt changes its own in place
+                told_to_its_end = now - heard_at <= SOON_S * SECOND
+                rows = _row(exchange, listing, newest) if told_to_its_end else None
+                yield int(newest[0]) * MILLISECOND, rows
+            newest, heard_at = list(candle), now  # ccxt changes its own in place
+
+
+async def _heard(exchange: Exchange, listing: Listing, interval: Interval, stall_s: float) -> list[Any]:
+    """The stream's next words; none where it broke or says nothing for too long."""
+    try:
+        async with asyncio.timeout(stall_s):  # `wait_for` may swallow a Ctrl-C in Python 3.11
+            candles = await exchange.attempt(
+                lambda client: client.watch_ohlcv(listing.unified, str(interval))
+            )
+    except TimeoutError:
+        await exchange.hang_up()
+        return []
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task and task.cancelling():
+            raise
+        return []  # it is the stream that was cancelled: another coin's stall made ccxt drop all
+    if not isinstance(candles, Fault):
+        return candles
+    if candles.unsettled:
+        return []
+    raise ending(candles, exchange.venue.id)
 
 
 def _row(exchange: Exchange, listing: Listing, candle: list[Any]) -> pl.DataFrame:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from longshort.base.clock import HOUR, SECOND, Interval
 from longshort.base.window import Window, join_windows
 from longshort.connect.exchange import Exchange
-from longshort.connect.follow import follow_bars
+from longshort.connect.follow import follow_bars, unless_refused
 from longshort.connect.listing import Listing, resolve
 from longshort.connect.pages import page, span
 from longshort.data.fetch import fetch, together
@@ -48,8 +48,9 @@ async def follow(wish: Wish, lake: Lake, exchange: Exchange, told: Told, *, roun
     async def rounds() -> None:
         while True:
             await asyncio.sleep(round_ns / SECOND)
-            await _settle_all(followers)
-            await fetch(others, lake, exchange, _silent)
+            with unless_refused():  # the next round asks for the same
+                await _settle_all(followers)
+                await fetch(others, lake, exchange, _silent)
 
     with ExitStack() as locks:
         for follower in followers:
@@ -85,15 +86,24 @@ class _Follower:
 
     async def settle(self) -> None:
         """Compare what was streamed with the record, let the record count, and fold all into the series."""
-        self._staging.fold(replace=True)
-        windows, self._unsettled = join_windows(self._unsettled), []
+        self.fold()
         longest = span(self._exchange, "bars", self._interval)
-        for window in (part for whole in windows for part in whole.split(longest)):
-            record = await page(self._exchange, "bars", self._listing, self._interval, window)
-            self._staging.put([window], record)
-            corrected = self._staging.fold(replace=True).changed
-            if corrected:
-                self._tell(bars=0, corrected=corrected, last_at=window.to_at)
+        left = [part for whole in join_windows(self._unsettled) for part in whole.split(longest)]
+        self._unsettled = []
+        try:
+            while left:
+                record = await page(self._exchange, "bars", self._listing, self._interval, left[0])
+                self._staging.put([left[0]], record)
+                corrected = self.fold()
+                if corrected:
+                    self._tell(bars=0, corrected=corrected, last_at=left[0].to_at)
+                del left[0]
+        finally:
+            self._unsettled += left  # what the venue did not answer is asked in the next round
+
+    def fold(self) -> int:
+        """Put what came into the series; how many rows that changed."""
+        return self._staging.fold(replace=True).changed
 
     def _tell(self, *, bars: int, last_at: int, streamed: bool = False, corrected: int = 0) -> None:
         symbol, from_stream = self.series.symbol, bars if streamed else 0
@@ -101,6 +111,8 @@ class _Follower:
 
 
 async def _settle_all(followers: list[_Follower]) -> None:
+    for follower in followers:
+        follower.fold()
     for follower in followers:
         await follower.settle()
 
