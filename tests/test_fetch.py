@@ -157,6 +157,22 @@ def test_bars_that_the_venue_lacks_stay_missing_and_are_counted(
     assert np.array_equal(lake_rows(lake), tape_rows(tape))
 
 
+def test_a_bar_that_the_venue_tells_late_is_asked_for_again(
+    tape: Tape, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reel = tape.reels[0]
+    without_last = {name: candles[: len(candles) - 1] for name, candles in reel.prices.items()}
+    for prices in (without_last, reel.prices):
+        clock = HandClock(tape.last_at + 2 * 10**9)
+        late = Tape((Reel(contract=reel.contract, prices=prices),))
+        with loopback(late, clock=clock, weight_per_minute=UNLIMITED) as server:
+            server.redirect(monkeypatch)
+            fetched = bring(wish_for(tape), lake)
+
+    assert (fetched[0].added, fetched[0].missing) == (1, 0)
+    assert np.array_equal(lake_rows(lake), tape_rows(tape))
+
+
 def test_nothing_is_asked_from_before_a_listing_or_twice(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     start_at = 1_700_006_400 * 10**9
     late = replace(BTC, listed_at=start_at + 3 * DAY)
@@ -252,6 +268,7 @@ BAD = {
     "unknown symbol": (["--symbols", "BTX/USDT:USDT"], "The nearest are BTC/USDT:USDT"),
     "spot symbol": (["--symbols", "BTC/USDT"], "is a spot symbol, and this is about futures. Write BTC/USDT:USDT"),
     "interval": (["--interval", "7m"], "has no bars of 7m. It has 1m, 3m, 5m"),
+    "long interval": (["--interval", "1w"], "bars longer than a day are not kept"),
     "no interval": (["--interval", "hour"], "'hour' is not an interval"),
     "future": (["--since", "2031-01-01"], "2031-01-01 00:00Z has not come yet"),
     "end before start": (["--until", "2023-11-01"], "the end is not after the beginning"),
@@ -281,6 +298,21 @@ def test_bad_input_is_one_sentence_that_helps(
     assert left.value.code == 1
     assert error.startswith("error: ")
     assert sentence in error
+
+
+def test_venues_says_what_each_offers_and_which_has_closed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["longshort", "venues"])
+    with pytest.raises(SystemExit):
+        main()
+
+    said = capsys.readouterr().out
+    rows = {line.split()[0]: line for line in said.splitlines() if line.startswith(" ") and line.strip()}
+    assert {"binanceusdm", "binancecoinm", "bybit", "bingx", "bitget", "okx", "krakenfutures"} <= set(rows)
+    assert "30 d" in rows["binanceusdm"]
+    assert "5,000 rows" in rows["hyperliquid"]
+    assert "BitMEX stopped trading on 2026-09-23" in said
 
 
 @pytest.mark.parametrize("deadly", [signal.SIGKILL, signal.SIGINT])

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from longshort._commands.terminal import emit_json, say, say_table
+from longshort.connect.known_venues import Kind
 from longshort.connect.venues import CLOSED, VENUES, Capabilities, capabilities
 
-KINDS = ("bars", "mark", "index", "funding", "open-interest")
+KINDS: tuple[Kind, ...] = ("bars", "mark", "index", "funding", "open-interest")
 
 
 def venues(names: Sequence[str], *, as_json: bool) -> None:
@@ -35,10 +36,12 @@ def venues(names: Sequence[str], *, as_json: bool) -> None:
 
 
 def _capability_row(told: Capabilities) -> list[str]:
-    def past(kind: str) -> str:
+    def past(kind: Kind) -> str:
         if kind not in told.kinds:
             return "-"
-        days = told.history_days.get(kind)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        if rows := told.history_rows.get(kind):
+            return f"{rows:,} rows"
+        days = told.history_days.get(kind)
         return f"{days} d" if days else "all"
 
     yes = {True: "yes", False: "-"}

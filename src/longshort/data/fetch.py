@@ -28,6 +28,7 @@ from longshort.data.staging import Staging, empty_rows
 from longshort.data.wish import Fetched, Report, Target, Wish
 
 PAGES_PER_STRETCH = 16  # what a crash can lose of one series
+PUBLISHED_WITHIN = 10 * MINUTE  # what a venue has not told by then it does not have
 AT_ONCE = 6  # stretches under way; the venue's pace is the exchange's business
 ARCHIVE_FROM = 3 * DAY  # a shorter stretch is asked from the venue itself at once
 FINEST_INTEREST = Interval(5 * MINUTE)  # no venue samples open interest more often
@@ -88,7 +89,8 @@ class _Fetcher:
         interval = _interval(measure, wish.interval)
         series = Series.of(wish.venue, measure, interval, listing.instrument.symbol)
         step = interval.ns if interval else 1
-        until_at = min(wish.until_at or self._now, self._now) // step * step
+        latest = self._now - (PUBLISHED_WITHIN if measure == "funding" else 0)
+        until_at = min(wish.until_at or latest, latest) // step * step
         wanted = Window(-(-wish.since_at // step) * step, until_at)
         return Target(series, listing, interval, wanted, Staging(lake, series), report)
 
@@ -130,9 +132,10 @@ class _Fetcher:
             self._exchange, target.listing, kind, target.interval, missing[0].from_at
         )
         before = [Window(w.from_at, min(w.to_at, first_at)) for w in missing if w.from_at < first_at]
-        if before and kind in self._exchange.venue.history:
+        venue = self._exchange.venue
+        if before and (kind in venue.history or kind in venue.history_rows):
             begins = format_instant(min(first_at, target.wanted.to_at))
-            target.notes.append(f"{self._wish.venue} itself keeps {kind} from {begins} only")
+            target.notes.append(f"{venue.id} itself keeps {kind} from {begins} only")
         target.keep(before, empty_rows(target.series))
         target.advance(before)
         return target.missing()
@@ -158,7 +161,17 @@ class _Fetcher:
                     target.advance([window])
             finally:
                 if rows:
-                    target.keep([Window(stretch.from_at, asked_to)], target.wished(pl.concat(rows)))
+                    got = pl.concat(rows)
+                    asked = Window(stretch.from_at, self._believed(target, got, asked_to))
+                    target.keep([asked], target.wished(got))
+
+    def _believed(self, target: Target, rows: pl.DataFrame, asked_to: int) -> int:
+        """Up to where an answer counts: a bar that closed minutes ago and is not there may come yet."""
+        if target.interval is None or asked_to <= self._now - PUBLISHED_WITHIN:
+            return asked_to
+        step = target.interval.ns
+        told_to = target.instants(rows)[-1] + step if len(rows) else 0
+        return min(asked_to, max(told_to, (self._now - PUBLISHED_WITHIN) // step * step))
 
 
 def _interval(measure: Measure, wished: Interval) -> Interval | None:
@@ -176,6 +189,12 @@ def _refuse_impossible(wish: Wish, exchange: Exchange, now: int) -> None:
         raise DataError(f"{format_instant(wish.since_at)} has not come yet.", where="--since")
     if wish.until_at is not None and wish.until_at <= wish.since_at:
         raise DataError("the end is not after the beginning.", where="--until")
+    if wish.interval.ns > DAY:
+        raise DataError(
+            "bars longer than a day are not kept: weeks and months are on no common grid.",
+            where="--interval",
+            remedy="Fetch 1d bars.",
+        )
     if wish.interval not in exchange.intervals():
         raise VenueError(
             f"has no bars of {wish.interval}.",

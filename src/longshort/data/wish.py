@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from longshort.base.clock import HOUR, Interval
+from longshort.base.clock import DAY, HOUR, Interval
 from longshort.base.window import Window, missing_windows
 from longshort.connect.listing import Listing
 from longshort.data.funding import funding_holes
@@ -72,14 +72,27 @@ class Target:
         """What of the wish nobody was asked for yet."""
         return missing_windows(self.wanted, self.staging.windows())
 
+    def instants(self, rows: pl.DataFrame) -> list[int]:
+        """When each row opened or happened."""
+        return (rows[self.series.columns[0]].to_physical() * MILLISECOND).to_list()
+
     def holes(self) -> list[Window]:
-        """Where rows are missing between others, in the lake or in what waits for it."""
+        """Where rows are missing: between others, and at the ends of what is wished."""
         self.on_record = self.staging.rows().select(self.series.columns[0])
-        at = self.on_record.to_series().to_physical().to_numpy() * MILLISECOND
+        at = np.array(self.instants(self.on_record), dtype=np.int64)
         if self.interval is None:
             return [Window(first, last + 1) for first, last in funding_holes(at).tolist()]
         after = np.flatnonzero(np.diff(at) > self.interval.ns)
-        return [Window(int(at[k]) + self.interval.ns, int(at[k + 1])) for k in after]
+        between = [Window(int(at[k]) + self.interval.ns, int(at[k + 1])) for k in after]
+        return [*between, *self._ends(at.tolist(), self.interval.ns)]
+
+    def _ends(self, at: list[int], step: int) -> list[Window]:
+        """What is missing at the beginning, if it is less than a day (else it was not listed), and at the end."""
+        if not at:
+            return []
+        ends = [Window(self.wanted.from_at, at[0])] if at[0] - self.wanted.from_at < DAY else []
+        ends += [Window(at[-1] + step, self.wanted.to_at)] if self.listing.active else []
+        return [end for end in ends if end.from_at < end.to_at]
 
     def wished(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Rows that are not on record, where only holes are wished for."""
@@ -98,18 +111,20 @@ class Target:
 
     def fetched(self, merge: Merge) -> Fetched:
         """What is there now."""
-        instants = merge.rows[self.series.columns[0]].to_physical()
-        first_at, last_at = (int(instants[k]) * MILLISECOND if len(instants) else None for k in (0, -1))
-        span_ns = last_at - first_at if first_at is not None and last_at is not None else 0
-        expected = span_ns // self.interval.ns + 1 if self.interval and len(instants) else len(instants)
+        at = self.instants(merge.rows)
+        missing = 0
+        if self.interval and at:
+            step = self.interval.ns
+            ends = sum(w.to_at - w.from_at for w in self._ends(at, step))
+            missing = (at[-1] - at[0] + ends) // step + 1 - len(at)
         return Fetched(
             series=self.series,
             unified=self.listing.unified,
-            rows=len(instants),
+            rows=len(at),
             added=merge.added,
             changed=merge.changed,
-            missing=expected - len(instants),
-            first_at=first_at,
-            last_at=last_at,
+            missing=missing,
+            first_at=at[0] if at else None,
+            last_at=at[-1] if at else None,
             notes=tuple(self.notes),
         )
