@@ -355,6 +355,50 @@ def test_a_coin_is_listed_no_more_once_nobody_has_traded_it_for_a_week(
     assert bars.listed[:, 0].all()
 
 
+def test_what_was_changed_is_counted_in_the_rows_that_a_study_sees(lake: Lake) -> None:
+    put(lake, "bars", HOURLY, make_bars(hours(300)))
+    put(lake, "bars", HOURLY, with_tail(50, 250), "FTTUSDT")
+
+    bars = load(lake, until="2024-01-03T08:00Z")
+
+    assert [str(change) for change in bars.changes] == [
+        "FTTUSDT: 3 bars without a trade: absent (2024-01-03 06:00Z, 2024-01-03 07:00Z, 2024-01-03 08:00Z)"
+    ]
+    assert [(o.symbol, o.kind, o.grade, o.rows) for o in bars.origins] == [
+        ("BTCUSDT", "bars-1h", "clean", 300),
+        ("FTTUSDT", "bars-1h", "usable", 300),
+    ]
+    assert bars.grade == "usable"
+    assert replace(bars, origins=(), changes=()).digest() == bars.digest()
+
+
+def test_a_broken_series_is_refused_and_told_of_where_it_is_accepted(lake: Lake) -> None:
+    put(lake, "bars", HOURLY, make_bars(hours(300)))
+    put(lake, "bars", HOURLY, make_bars([*hours(30), *hours(250, first=50)]), "ETHUSDT")
+
+    with pytest.raises(
+        DataError, match=r"bars-1h/ETHUSDT: graded broken: 20 of 300 .*accept_broken = \[\"ETHUSDT"
+    ):
+        load(lake)
+    accepted = load(lake, accept_broken=["ETH/USDT:USDT"])
+
+    assert [o.grade for o in accepted.origins] == ["clean", "broken"]
+    assert accepted.origins[1].findings == ("20 of 300 bars missing in 1 gap, 20 at once at most",)
+    assert load(lake, symbols=["BTCUSDT"]).grade == "clean"
+    assert accepted.coins([0]).grade == "clean"
+
+
+def test_a_lake_is_looked_over_once(lake: Lake) -> None:
+    put(lake, "bars", HOURLY, make_bars(hours(300)))
+    heard: list[tuple[str, int, int]] = []
+    settings_ = DataSettings(lake=str(lake.root))
+
+    for _ in range(2):
+        load_bars(settings_, report=lambda what, done, of: heard.append((what, done, of)))
+
+    assert heard == [("looking over", 1, 1)]
+
+
 def test_a_coin_that_trades_again_is_listed_again(lake: Lake) -> None:
     put(lake, "bars", HOURLY, make_bars(hours(360)))
     put(lake, "bars", HOURLY, pl.concat([with_tail(50, 300), make_bars(hours(10, first=350))]), "FTTUSDT")

@@ -12,15 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longshort.base.clock import DAY, HOUR, parse_instant
+from longshort.base.calendar import find_calendar
+from longshort.base.clock import DAY, HOUR, Interval, format_instant, parse_instant
 from longshort.base.errors import DataError
 from longshort.base.instrument import Costs
-from longshort.data.bars import Bars
+from longshort.data.bars import Bars, Change, Origin
 from longshort.data.simulator import simulate_market
 from longshort.models.forecast import Forecast, StudentT
 from longshort.policy.exposure import Exposure
 from longshort.policy.ledger import Ledger, run_ledger
-from longshort.study.report import Comparison, Curve, FoldSpan, Profit, Report
+from longshort.study.report import Comparison, Curve, FoldSpan, Profit, Report, data_notes
 from longshort.study.tearsheet import (
     TearSheet,
     drawdown_spells,
@@ -300,7 +301,7 @@ def market() -> Bars:
 
 @pytest.fixture(scope="module")
 def fan(market: Bars) -> Fan:
-    return fan_of(sample_forecast(market), "SIM02USDT", market.closed_at, market.close[:, 1], market.interval)
+    return fan_of(sample_forecast(market), market, "SIM02USDT")
 
 
 @pytest.fixture(scope="module")
@@ -346,7 +347,17 @@ def test_a_report_and_a_tear_sheet_of_years_of_hours_stay_below_600_kilobytes() 
 def test_the_verdict_comes_before_everything_else(page: str) -> None:
     sections = re.findall(r'<section id="(\w+)"', page)
 
-    assert sections == ["verdict", "notes", "skill", "calibration", "scores", "money", "folds", "settings"]
+    assert sections == [
+        "verdict",
+        "notes",
+        "skill",
+        "calibration",
+        "scores",
+        "money",
+        "folds",
+        "data",
+        "settings",
+    ]
 
 
 def test_every_comparison_and_verdict_of_the_record_is_on_the_page(report: Report, page: str) -> None:
@@ -508,6 +519,101 @@ def test_numbers_that_do_not_exist_are_said_to_be_missing(report: Report) -> Non
     assert " nan" not in text.lower()
 
 
+ORIGINS = (
+    Origin(
+        symbol="BTCUSDT", kind="bars-1h", grade="clean", rows=21_888, missing=0, digest="0a1b2c3d4e5f6071"
+    ),
+    Origin(symbol="BTCUSDT", kind="funding", grade="clean", rows=2_736, missing=0, digest="1a1b2c3d4e5f6071"),
+    Origin(
+        symbol="BNBUSDT",
+        kind="bars-1h",
+        grade="usable",
+        rows=39_212,
+        missing=196,
+        findings=("196 of 39,408 bars missing in 196 gaps", "1 bar is missing after every 200"),
+        digest="2a1b2c3d4e5f6071",
+    ),
+    Origin(symbol="XRPUSDT", kind="bars-1h", grade="broken", rows=77, missing=3, findings=(HOSTILE,)),
+)
+CHANGES = (
+    Change(
+        symbol="BNBUSDT", reason="before the first trade: absent", bars=5_078, closed_at=(0, HOUR, 2 * HOUR)
+    ),
+)
+
+
+def with_data(report: Report) -> Report:
+    return replace(report, origins=ORIGINS, changes=CHANGES)
+
+
+def test_the_data_of_a_report_has_every_series_and_every_change(report: Report) -> None:
+    page = render_report(with_data(report))
+    text = words_of(page).partition(" Data ")[2]
+
+    for origin in ORIGINS:
+        row = f"{origin.symbol} {origin.kind} {origin.grade} {origin.rows:,} {origin.missing:,}"
+        assert f"{row} {' '.join(origin.findings) or 'nothing'} {origin.digest or 'none'}" in text
+    assert "4 series of the lake: 1 broken, 1 usable and 2 clean." in text
+    assert "BNBUSDT before the first trade: absent 5,078 1970-01-01 00:00Z, 1970-01-01 01:00Z" in text
+    assert "9f0c1d2e3a4b5c6d" in text
+    assert page.count("<script>") == 1
+
+
+def test_of_many_series_those_with_findings_come_first_and_none_is_left_out(report: Report) -> None:
+    many = (*ORIGINS, *(replace(ORIGINS[0], symbol=f"C{n}USDT") for n in range(40)))
+    page = render_report(replace(report, origins=many))
+    shown, _, all_of_them = page.partition("All 44 series")
+
+    assert re.findall(r'<th scope="row">(\w+USDT)</th>', shown) == ["BNBUSDT", "XRPUSDT"]
+    assert len(re.findall(r'<th scope="row">\w+USDT</th>', all_of_them)) == 44
+
+
+@pytest.mark.parametrize("grade", ["usable", "broken"])
+def test_tear_sheet_and_forecast_name_the_worst_grade(sheet: TearSheet, market: Bars, grade: str) -> None:
+    origins = tuple(o for o in ORIGINS if o.grade in ("clean", grade))
+    told = replace(market, origins=origins, changes=CHANGES)
+    pages = [
+        render_tearsheet(replace(sheet, bars=replace(sheet.bars, origins=origins, changes=CHANGES))),
+        render_forecast(sample_forecast(market), told, title="Now", created_at=0),
+    ]
+
+    words = {
+        "usable": "1 of 3 series is usable, not clean: BNBUSDT",
+        "broken": "1 of 3 series is broken, and accepted",
+    }
+    assert all(words[grade] in words_of(page) for page in pages)
+    assert all("Cleaning changed 5,078 bars: BNBUSDT." in words_of(page) for page in pages)
+    assert told.grade == grade
+
+
+def test_clean_data_needs_no_note(tear_page: str, forecast_page: str) -> None:
+    assert data_notes(ORIGINS[:2]) == []
+    assert "Read this first" not in words_of(tear_page)
+    assert "Read this first" not in words_of(forecast_page)
+
+
+def test_a_report_of_stocks_speaks_of_stocks_and_sessions(report: Report) -> None:
+    text = words_of(
+        render_report(replace(report, calendar="XNYS", title="Walk-forward: 9 stocks", interval="1d"))
+    )
+
+    assert "9 stocks 1d bars, sessions of XNYS" in text
+    assert not re.search(r"\bcoins?\b|24/7|\bhours?\b", text)
+
+
+def test_the_horizons_of_a_stock_end_at_its_sessions(market: Bars) -> None:
+    friday = parse_instant("2024-07-05T20:00Z")
+    closed_at = np.array([parse_instant("2024-07-03T17:00Z"), friday])
+    days = replace(market[-2:], closed_at=closed_at, interval=Interval(DAY), calendar=find_calendar("XNYS"))
+    forecast = replace(sample_forecast(market), closed_at=closed_at[-1:])
+
+    stock = fan_of(forecast, days, "SIM02USDT")
+
+    assert [format_instant(at) for at in stock.ends_at[:2]] == ["2024-07-08 20:00Z", "2024-07-11 20:00Z"]
+    assert stock.instants(np.array([0.0, 1.0, 4.0])).tolist() == [friday, *stock.ends_at[:2]]
+    assert "2024-07-08 20:00Z" in words_of(render_forecast(forecast, days, title="Now", created_at=0))
+
+
 def test_every_text_of_a_record_is_escaped(report: Report, sheet: TearSheet, market: Bars) -> None:
     hostile = replace(
         report,
@@ -660,7 +766,7 @@ def test_a_coin_without_a_forecast_keeps_its_closes_and_says_so(market: Bars) ->
     absent = replace(forecast, law=StudentT(loc=loc, scale=scale, df=forecast.law.df))
     text = words_of(render_forecast(absent, market, title="Now", created_at=0))
 
-    assert text.count("No forecast: the last bar of this coin is absent") == 1
+    assert text.count("No forecast: the last bar is absent") == 1
     assert "SIM02USDT 1 2024-01-13 13:00Z n/a n/a n/a n/a n/a n/a n/a n/a" in text
 
 

@@ -27,7 +27,7 @@ def evaluate_into(
     study: Study, *, holdout: bool = False, report: Progress = lambda what, done, of: None
 ) -> tuple[Report, Path]:
     """Judge a study and say in which folder the evidence lies."""
-    market = open_market(study)
+    market = open_market(study, report)
     if holdout and not study.validation.holdout_from:
         raise StudyError(
             "this study has no holdout to open.",

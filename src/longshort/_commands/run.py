@@ -7,6 +7,7 @@ from longshort.base.jobs import usable_processors
 from longshort.base.settings import Study
 from longshort.models.estimate import estimate
 from longshort.study.market import open_market
+from longshort.study.report import noun_of
 from longshort.study.run import Run
 from longshort.study.walk import past_of
 from longshort.web.fan import fan_chart, fan_of, render_forecast
@@ -16,13 +17,15 @@ DRAWN_ROWS = 200
 
 def train(study: Study) -> None:
     """Say what it will take, do it, say how it went."""
-    market = open_market(study)
+    with progress() as report:
+        market = open_market(study, report)
     processes = study.training.processes or usable_processors()
     coming = estimate(
         past_of(market, market.final_fold()), study, fits=len(study.model.seeds), processes=processes
     )
-    coins, rows, features = len(market.bars.symbols), market.development_rows, len(market.panel.names)
-    note(f"{len(study.model.seeds)} seeds on {coins} coins x {rows:,} bars x {features} features: {coming}.")
+    columns = f"{len(market.bars.symbols)} {noun_of(market.bars.calendar.name)}"
+    rows, features = market.development_rows, len(market.panel.names)
+    note(f"{len(study.model.seeds)} seeds on {columns} x {rows:,} bars x {features} features: {coming}.")
     with progress() as report:
         bundle = fit.train(study, report=report)
     tell.tell_bundle(bundle, fit.bundle_folder(study))
@@ -40,19 +43,20 @@ def evaluate(study: Study, *, holdout: bool, as_json: bool) -> None:
 
 def forecast(study: Study, *, as_json: bool) -> None:
     """Print the table or JSON, and draw a fan per coin."""
+    with progress() as report:
+        market = open_market(study, report)
     found = fit.forecast(study)
     if as_json:
         emit_json(tell.forecast_rows(found))
         return
-    market = open_market(study)
     bars = market.bars[max(0, len(market.bars) - DRAWN_ROWS) :]
     run = Run(market, "forecast")
-    title = f"Forecast: {len(bars.symbols)} coins, {bars.interval} bars"
+    title = f"Forecast: {len(bars.symbols)} {noun_of(bars.calendar.name)}, {bars.interval} bars"
     page = run.write_page(
         "forecast.html", render_forecast(found, bars, title=title, created_at=SystemClock().now())
     )
     first = bars.symbols[0]
-    fan = fan_of(found, first, bars.closed_at, bars.close[:, 0], bars.interval)
+    fan = fan_of(found, bars, first)
     picture = run.write_page(f"fan-{first}.svg", fan_chart(fan))
     tell.tell_forecast(found, bars, [page, picture])
 

@@ -17,6 +17,7 @@ from longshort.policy.ledger import Ledger
 from longshort.policy.steering import Steering
 from longshort.study.market import Market, open_market
 from longshort.study.money import Money, curves, earn, rule_of
+from longshort.study.report import noun_of
 from longshort.study.run import Run, job_cache, versions
 from longshort.study.tearsheet import TearSheet
 from longshort.study.walk import Report as Progress
@@ -49,7 +50,7 @@ def backtest_into(study: Study, *, report: Progress = lambda what, done, of: Non
     """Trade the test rows bar by bar, check the account against the ledger, and write the tear sheet."""
     from longshort.trading.backtest import backtest as run_engine
 
-    market = open_market(study)
+    market = open_market(study, report)
     walked = walk(
         market, market.folds(), cache=job_cache(study), processes=study.training.processes, report=report
     )
@@ -110,8 +111,9 @@ class _Reported:
 def _sheet(market: Market, walked: Walk, money: Money, ledger: Ledger, run: Run) -> TearSheet:
     bars = market.bars[walked.tested.start : walked.tested.stop]
     first, last = int(bars.closed_at[0]), int(bars.closed_at[-1])
+    noun = noun_of(bars.calendar.name)
     return TearSheet(
-        title=f"Backtest: {len(bars.symbols)} coins, {format_instant(first)[:10]} to {format_instant(last)[:10]}",
+        title=f"Backtest: {len(bars.symbols)} {noun}, {format_instant(first)[:10]} to {format_instant(last)[:10]}",
         created_at=SystemClock().now(),
         ledger=ledger,
         bars=bars,

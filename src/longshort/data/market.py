@@ -47,7 +47,9 @@ def load_bars(settings: DataSettings, folder: Path = Path(), *, report: Report =
         bars = _embedded(settings)
     else:
         bars = _from_lake(Lake(find_lake(settings.lake, folder)), settings, report)
-    return _between(_trim(clean(bars, settings.cleaning)), settings)
+    wanted = _wanted(bars, settings)
+    cleaned = clean(bars, settings.cleaning, counted=wanted)
+    return _alive(_trim(cleaned[wanted]), settings, cleaned)
 
 
 def find_lake(lake: str, folder: Path) -> Path:
@@ -234,23 +236,27 @@ def _known(name: str, known: Sequence[str]) -> str:
     return f"Did you mean {close[0]}?" if close else f"Known are: {', '.join(known)}."
 
 
+def _wanted(bars: Bars, settings: DataSettings) -> slice:
+    """The rows that opened at or after `since` and closed by `until`."""
+    first = parse_instant(settings.since) if settings.since else int(bars.opened_at[0])
+    end = len(bars.until(parse_instant(settings.until))) if settings.until else len(bars)
+    return slice(min(int(np.searchsorted(bars.opened_at, first)), end), end)
+
+
 def _trim(bars: Bars) -> Bars:
     """Leave out rows before the first bar of any coin and after the last: they say nothing."""
     rows = np.flatnonzero(bars.present.any(axis=1))
     return bars[int(rows[0]) : int(rows[-1]) + 1] if len(rows) else bars
 
 
-def _between(bars: Bars, settings: DataSettings) -> Bars:
-    """Keep bars that opened at or after `since` and closed by `until`, and coins that have any."""
-    cut = bars.until(parse_instant(settings.until)) if settings.until else bars
-    first = parse_instant(settings.since) if settings.since else int(bars.opened_at[0])
-    cut = cut[int(np.searchsorted(cut.opened_at, first)) :]
-    alive = [bool(column.any()) for column in cut.present.T]
-    silent = [s for s, lives in zip(cut.symbols, alive, strict=True) if not lives and settings.symbols]
+def _alive(bars: Bars, settings: DataSettings, whole: Bars) -> Bars:
+    """Keep coins that have any bars; raise `DataError` where one that the study names has none."""
+    alive = [bool(column.any()) for column in bars.present.T]
+    silent = [s for s, lives in zip(bars.symbols, alive, strict=True) if not lives and settings.symbols]
     if silent or not any(alive):
-        span = f"{format_instant(int(bars.closed_at[0]))} to {format_instant(int(bars.closed_at[-1]))}"
+        span = f"{format_instant(int(whole.closed_at[0]))} to {format_instant(int(whole.closed_at[-1]))}"
         raise DataError(
             f"no bars of {', '.join(silent) or 'any coin'} between data.since and data.until.",
             remedy=f"The lake holds {span}.",
         )
-    return cut if all(alive) else cut.coins(np.flatnonzero(alive).tolist())
+    return bars if all(alive) else bars.coins(np.flatnonzero(alive).tolist())

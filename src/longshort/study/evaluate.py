@@ -24,7 +24,7 @@ from longshort.study.metrics import (
     truth_of,
 )
 from longshort.study.money import Money, compare_money, curves, earn, profits, turnover_per_bar
-from longshort.study.report import Comparison, FoldSpan, Report
+from longshort.study.report import Comparison, FoldSpan, Report, data_notes, noun_of
 from longshort.study.run import Run, versions
 from longshort.study.verdict import Margins, compare, judge
 from longshort.study.walk import Report as Progress
@@ -83,6 +83,9 @@ def evaluate(
         profits=profits(market, money),
         holdout=holdout,
         notes=tuple(_notes(market, money)),
+        origins=market.bars.origins,
+        changes=market.bars.changes,
+        calendar=market.bars.calendar.name,
     )
     return Evaluation(report=document, walk=walked, money=money)
 
@@ -146,7 +149,8 @@ def _title(market: Market, folds: Sequence[Fold], *, holdout: bool) -> str:
     closes = market.bars.closed_at
     what = "Sealed holdout" if holdout else "Walk-forward"
     span = f"{format_instant(int(closes[first]))[:10]} to {format_instant(int(closes[last]))[:10]}"
-    return f"{what}: {len(market.bars.symbols)} coins, {market.bars.interval} bars, {span}"
+    noun = noun_of(market.bars.calendar.name)
+    return f"{what}: {len(market.bars.symbols)} {noun}, {market.bars.interval} bars, {span}"
 
 
 def _plain(market: Market) -> dict[str, object]:
@@ -174,4 +178,4 @@ def _notes(market: Market, money: Money) -> list[str]:
         notes.append(
             "The bars are simulated: they show that the program works, not that a market can be forecast."
         )
-    return notes
+    return [*notes, *data_notes(market.bars.origins, market.bars.changes)]

@@ -1,7 +1,7 @@
 """A study's bars, features and targets, made once and handed to every stage that judges."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from longshort.base.files import digest
 from longshort.base.settings import Study
 from longshort.data import market as data_market
 from longshort.data.bars import Bars
+from longshort.data.certificate.certify import Report, quietly
 from longshort.features.catalog import FEATURES, default_names
 from longshort.features.panel import FeatureStream, Panel
 from longshort.features.targets import Targets, make_targets
@@ -98,15 +99,29 @@ def feature_stream(study: Study, bars: Bars) -> FeatureStream:
     )
 
 
-def load_bars(study: Study) -> Bars:
-    """The closed bars that a study's data settings name, from its lake or from the embedded market."""
-    return data_market.load_bars(study.data, study.folder)
+def load_bars(study: Study, report: Report = quietly) -> Bars:
+    """The closed bars that a study's data settings name, from its lake or from the embedded market.
+
+    `report` hears of series that must be looked over first because no certificate of theirs holds.
+    """
+    return data_market.load_bars(study.data, study.folder, report=report)
+
+
+@dataclass(frozen=True)
+class _Ear:
+    """Who hears how far loading is; any two are equal, for it is no part of what is loaded."""
+
+    report: Report = field(compare=False)
+
+
+def open_market(study: Study, report: Report = quietly) -> Market:
+    """Load a study's market; kept, so that the jobs of one process share it."""
+    return _opened(study, _Ear(report))
 
 
 @lru_cache(maxsize=1)
-def open_market(study: Study) -> Market:
-    """Load a study's market; kept, so that the jobs of one process share it."""
-    return Market.of(study, load_bars(study))
+def _opened(study: Study, ear: _Ear) -> Market:
+    return Market.of(study, load_bars(study, ear.report))
 
 
 @lru_cache(maxsize=1)

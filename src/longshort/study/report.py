@@ -1,5 +1,6 @@
 """What an evaluation found, as one record: the page, the terminal and the JSON all print this and nothing else."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from html import escape
@@ -9,7 +10,12 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float64, Int64
 
+from longshort.base.calendar import AlwaysOpen
 from longshort.base.files import jsonable
+from longshort.data.bars import Change, Origin
+from longshort.data.certificate.findings import count_of
+
+NAMED = 4  # series or coins that a note names
 
 
 class Word(StrEnum):
@@ -104,7 +110,8 @@ class Report:
 
     `scores[model][horizon][metric]` holds mean metrics (`mae rmse mase crps log_score pinball qlike accuracy ...`);
     `coverage[model][horizon][level]` the share of outcomes inside central intervals. `notes` are sentences the reader
-    must see: what was not computed and why, red flags, holdout openings.
+    must see: what was not computed and why, red flags, holdout openings. `origins` are the series of the lake that the
+    bars were made of, `changes` what cleaning did to them; simulated bars have neither.
     """
 
     title: str
@@ -131,6 +138,14 @@ class Report:
     holdout: bool = False
     holdout_openings: int = 0
     notes: tuple[str, ...] = ()
+    origins: tuple[Origin, ...] = ()
+    changes: tuple[Change, ...] = ()
+    calendar: str = AlwaysOpen().name
+
+    @property
+    def noun(self) -> str:
+        """What the columns are: coins around the clock, stocks in sessions."""
+        return noun_of(self.calendar)
 
     def verdict(self, question: str, horizon_bars: int) -> Verdict | None:
         """The verdict on one question at one horizon, if it was asked."""
@@ -182,3 +197,35 @@ class Report:
         )
         assert isinstance(plain, dict)
         return plain
+
+
+def noun_of(calendar: str) -> str:
+    """What trades in a calendar.
+
+    >>> noun_of("24/7"), noun_of("XNYS")
+    ('coins', 'stocks')
+    """
+    return "coins" if calendar == AlwaysOpen().name else "stocks"
+
+
+def data_notes(origins: Sequence[Origin], changes: Sequence[Change] = ()) -> list[str]:
+    """What a reader must know of the data before anything else; nothing where all is clean and as it was told.
+
+    >>> holed = Origin(symbol="BTCUSDT", kind="bars-1h", grade="usable", rows=9, missing=1)
+    >>> data_notes([holed])
+    ['1 of 1 series is usable, not clean: BTCUSDT bars-1h. `longshort check` says why.']
+    """
+    notes: list[str] = []
+    for grade, words in (("broken", "broken, and accepted by name"), ("usable", "usable, not clean")):
+        found = [f"{o.symbol} {o.kind}" for o in origins if o.grade == grade]
+        if found:
+            verb = "is" if len(found) == 1 else "are"
+            named = ", ".join(found[:NAMED]) + (", ..." if len(found) > NAMED else "")
+            notes.append(
+                f"{len(found)} of {len(origins)} series {verb} {words}: {named}. `longshort check` says why."
+            )
+    if changes:
+        symbols = list(dict.fromkeys(c.symbol for c in changes))
+        named = ", ".join(symbols[:NAMED]) + (", ..." if len(symbols) > NAMED else "")
+        notes.append(f"Cleaning changed {count_of(sum(c.bars for c in changes), 'bar')}: {named}.")
+    return notes

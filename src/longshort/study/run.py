@@ -1,6 +1,7 @@
 """The folder of one run: what was asked, on which data, and everything that came out, for people and machines."""
 
 import platform
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -24,10 +25,22 @@ class Run:
         self.folder = study.folder / "runs" / f"{kind}-{self.hashes['study'][:6]}-{self.hashes['data'][:6]}"
 
     def write_study(self) -> None:
-        """The effective settings, and the hashes and versions beside them."""
-        write_text(self.folder / "study.toml", to_toml(self.market.study))
-        seeds = list(self.market.study.model.seeds)
-        write_json(self.folder / "run.json", {"hashes": self.hashes, "versions": versions(), "seeds": seeds})
+        """The effective settings, and beside them hashes, versions and what the bars are made of."""
+        study, bars = self.market.study, self.market.bars
+        write_text(self.folder / "study.toml", to_toml(study))
+        data = {
+            "calendar": bars.calendar.name,
+            "origins": [asdict(origin) for origin in bars.origins],
+            "cleaning": study.data.cleaning,
+            "changes": [asdict(change) for change in bars.changes],
+        }
+        record = {
+            "hashes": self.hashes,
+            "versions": versions(),
+            "seeds": list(study.model.seeds),
+            "data": data,
+        }
+        write_json(self.folder / "run.json", record)
 
     def write_table(self, name: str, table: pl.DataFrame) -> Path:
         """A table as Parquet."""

@@ -170,9 +170,11 @@ def judge(
     )
 
 
-def plain_words(verdicts: Sequence[Verdict], comparisons: Sequence[Comparison] = ()) -> list[str]:
+def plain_words(
+    verdicts: Sequence[Verdict], comparisons: Sequence[Comparison] = (), *, noun: str = "coins"
+) -> list[str]:
     """One paragraph per verdict for people: what was tested, against whom, the answer, what would decide."""
-    return [" ".join(_sentences(v, comparisons)) for v in verdicts]
+    return [" ".join(_sentences(v, comparisons, noun)) for v in verdicts]
 
 
 def hardest_of(group: Sequence[Comparison], margins: Margins) -> Comparison:
@@ -250,24 +252,24 @@ def _no_test(hardest: Comparison) -> str:
     return f"No test against {hardest.opponent}: {hardest.reason}." if hardest.reason else ""
 
 
-def _sentences(verdict: Verdict, comparisons: Sequence[Comparison]) -> list[str]:
+def _sentences(verdict: Verdict, comparisons: Sequence[Comparison], noun: str) -> list[str]:
     pair = (verdict.question, verdict.horizon_bars)
     ahead = "1 bar" if verdict.horizon_bars == 1 else f"{verdict.horizon_bars} bars"
     said = [f"{ASKED[verdict.question]}, {ahead} ahead? {verdict.word.value}."]
     if verdict.hardest is not None:
         rivals = dict.fromkeys(c.opponent for c in comparisons if (c.question, c.horizon_bars) == pair)
-        said += _measured(verdict.hardest, list(rivals))
+        said += _measured(verdict.hardest, list(rivals), noun)
     said.append(_how_sure(verdict))
     return [*said, verdict.reason] if verdict.reason else said
 
 
-def _measured(hardest: Comparison, rivals: list[str]) -> list[str]:
+def _measured(hardest: Comparison, rivals: list[str], noun: str) -> list[str]:
     low, high = hardest.ci95
-    coins = "1 coin" if hardest.n_coins == 1 else f"{hardest.n_coins} coins"
+    columns = f"{hardest.n_coins} {noun if hardest.n_coins != 1 else noun.removesuffix('s')}"
     against = f" against {', '.join(rivals)}" if rivals else ""
     known = f" (95 % interval {low:+.3g} to {high:+.3g})" if np.isfinite(low) else ""
     return [
-        f"Tested on {hardest.n_instants:,} instants of {coins}{against}.",
+        f"Tested on {hardest.n_instants:,} instants of {columns}{against}.",
         f"Hardest to beat was {hardest.opponent} in {hardest.metric}: "
         f"skill {hardest.skill:+.3g} {hardest.unit}{known}.",
     ]

@@ -16,6 +16,7 @@ from longshort.base.clock import Interval, format_instant
 from longshort.base.errors import DataError
 from longshort.data.bars import Bars
 from longshort.models.forecast import Forecast
+from longshort.study.report import data_notes, noun_of
 from longshort.web.formats import alike, day, percent, price
 from longshort.web.pages import once, render
 from longshort.web.scales import Scale, padded, path
@@ -31,7 +32,10 @@ Series = Float64[np.ndarray, " time"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fan:
-    """One coin's last closes and its forecast now; quantiles are of the log return over each horizon."""
+    """One coin's last closes and its forecast now; quantiles are of the log return over each horizon.
+
+    `ends_at` are the closes at which the horizons end: so many bars later, which are sessions for a stock.
+    """
 
     symbol: str
     model: str
@@ -39,6 +43,7 @@ class Fan:
     closed_at: Int64[np.ndarray, " time"]
     close: Series
     horizons: tuple[int, ...]
+    ends_at: tuple[int, ...]
     quantiles: dict[float, Float64[np.ndarray, " horizon"]]
     p_up: Float64[np.ndarray, " horizon"]
     volatility: Float64[np.ndarray, " horizon"]
@@ -52,13 +57,19 @@ class Fan:
         """The price that is not exceeded with a probability, per horizon."""
         return self.close[-1] * np.exp(self.quantiles[level])
 
+    def instants(self, bars_ahead: Series) -> Series:
+        """When so many bars have closed; between the horizons a straight line."""
+        order = np.argsort(self.horizons)
+        bars = [0, *np.asarray(self.horizons)[order]]
+        return np.interp(bars_ahead, bars, [int(self.closed_at[-1]), *np.asarray(self.ends_at)[order]])
+
     def along(self, level: float, bars_ahead: Series) -> Series:
         """The same between the horizons; 0 bars ahead is the last close.
 
         >>> flat = np.array([0.01, 0.02])
         >>> fan = Fan(
         ...     symbol="A", model="m", interval=Interval(1), closed_at=np.array([0]), close=np.array([1.0]),
-        ...     horizons=(1, 4), quantiles={0.5: flat}, p_up=flat, volatility=flat,
+        ...     horizons=(1, 4), ends_at=(1, 4), quantiles={0.5: flat}, p_up=flat, volatility=flat,
         ... )
         >>> np.log(fan.along(0.5, np.array([0.0, 0.25, 1.0, 4.0]))).round(6).tolist()
         [0.0, 0.005, 0.01, 0.02]
@@ -69,23 +80,22 @@ class Fan:
         return self.close[-1] * np.exp(np.interp(np.sqrt(bars_ahead), roots, returns))
 
 
-def fan_of(
-    forecast: Forecast, symbol: str, closed_at: Int64[np.ndarray, " time"], close: Series, interval: Interval
-) -> Fan:
+def fan_of(forecast: Forecast, bars: Bars, symbol: str) -> Fan:
     """The fan of one coin from the forecast's last row and the closes up to it; raises `DataError`."""
     now = int(forecast.closed_at[-1])
-    row = int(np.searchsorted(closed_at, now))
-    if row == len(closed_at) or closed_at[row] != now:
+    row = int(np.searchsorted(bars.closed_at, now))
+    if row == len(bars) or bars.closed_at[row] != now:
         raise DataError(f"no bar closes at {format_instant(now)}, the instant of the forecast.", where=symbol)
     last, asset = forecast[-1:], forecast.symbols.index(symbol)
     history = slice(max(0, row + 1 - HISTORY), row + 1)
     return Fan(
         symbol=symbol,
         model=forecast.model,
-        interval=interval,
-        closed_at=closed_at[history],
-        close=close[history],
+        interval=bars.interval,
+        closed_at=bars.closed_at[history],
+        close=bars.close[history, bars.symbols.index(symbol)],
         horizons=forecast.horizons,
+        ends_at=tuple(bars.calendar.later(now, horizon, bars.interval) for horizon in forecast.horizons),
         quantiles={level: last.law.quantile(level)[0, asset] for level in LEVELS},
         p_up=1.0 - last.law.cdf(np.zeros_like(last.law.mean()))[0, asset],
         volatility=np.sqrt(last.law.variance())[0, asset],
@@ -110,10 +120,7 @@ def render_forecast(
     forecast: Forecast, bars: Bars, *, title: str, created_at: int, notes: Sequence[str] = ()
 ) -> str:
     """A page with a fan per coin and a table of numbers; raises `DataError` where the bars end earlier."""
-    fans = [
-        fan_of(forecast, symbol, bars.closed_at, bars.close[:, bars.symbols.index(symbol)], bars.interval)
-        for symbol in forecast.symbols
-    ]
+    fans = [fan_of(forecast, bars, symbol) for symbol in forecast.symbols]
     return render(
         "forecast.html",
         title=title,
@@ -123,7 +130,8 @@ def render_forecast(
         known_at=int(forecast.closed_at[-1]),
         interval=str(bars.interval),
         horizons=forecast.horizons,
-        notes=notes,
+        notes=(*notes, *data_notes(bars.origins, bars.changes)),
+        noun=noun_of(bars.calendar.name),
         fans=[_card(fan) for fan in fans],
         rows=[row for fan in fans for row in _rows(fan)],
     )
@@ -131,14 +139,14 @@ def render_forecast(
 
 def _body(fan: Fan, width: int, height: int) -> list[str]:
     reach = np.linspace(0.0, math.sqrt(max(fan.horizons)), STEPS) ** 2
-    now, step = int(fan.closed_at[-1]), fan.interval.ns
+    now = int(fan.closed_at[-1])
     edges = [fan.along(level, reach) for level in (0.025, 0.975)] if fan.known else []
     seen = np.concatenate([fan.close, *edges])
     if not np.isfinite(seen).any():
         return [words(12, 34, f"{fan.symbol}: no closes to draw", class_="tick")]
     frame = Frame(66, 44, width - 70, height - 46)
     up = Scale(*padded(float(np.nanmin(seen)), float(np.nanmax(seen)), 0.04), frame.bottom, frame.top)
-    across = Scale(float(fan.closed_at[0]), float(now + max(fan.horizons) * step), frame.left, frame.right)
+    across = Scale(float(fan.closed_at[0]), float(max(fan.ends_at)), frame.left, frame.right)
     marks = up.ticks(5)
     span = f"{day(int(across.low))} to {day(int(across.high))}, UTC"
     return [
@@ -155,8 +163,7 @@ def _body(fan: Fan, width: int, height: int) -> list[str]:
 
 
 def _drawn_fan(fan: Fan, reach: Series, across: Scale, up: Scale) -> str:
-    now, step = int(fan.closed_at[-1]), fan.interval.ns
-    places = across(now + reach * step)
+    places = across(fan.instants(reach))
     there_and_back = np.concatenate([places, places[::-1]])
     drawn: list[str] = []
     for low, high, name in BANDS:
@@ -164,8 +171,8 @@ def _drawn_fan(fan: Fan, reach: Series, across: Scale, up: Scale) -> str:
         said = tooltip(f"central {percent(high - low, 0)} interval")
         drawn.append(el("path", said, d=path(there_and_back, edge) + "Z", class_=f"band {name}"))
     drawn.append(el("path", tooltip("median"), d=path(places, up(fan.along(0.5, reach))), class_="median"))
-    for k, horizon in enumerate(fan.horizons):
-        place, median = across.at(now + horizon * step), up.at(float(fan.prices(0.5)[k]))
+    for k in range(len(fan.horizons)):
+        place, median = across.at(fan.ends_at[k]), up.at(float(fan.prices(0.5)[k]))
         drawn.append(el("circle", tooltip(_said(fan, k)), cx=place, cy=median, r=4.5, class_="peg"))
     return "".join(drawn)
 
@@ -184,7 +191,7 @@ def _no_forecast(frame: Frame) -> str:
 
 
 def _said(fan: Fan, k: int) -> str:
-    until = format_instant(int(fan.closed_at[-1]) + fan.horizons[k] * fan.interval.ns)
+    until = format_instant(fan.ends_at[k])
     low, middle, high = (price(float(fan.prices(level)[k])) for level in (0.05, 0.5, 0.95))
     up = percent(float(fan.p_up[k]), 1)
     return f"{ahead(fan.horizons[k])}, {until}\nmedian {middle}\n90 % between {low} and {high}\nP(up) {up}"
@@ -192,7 +199,7 @@ def _said(fan: Fan, k: int) -> str:
 
 def _reading(fan: Fan) -> str:
     if not fan.known:
-        return "No forecast: the last bar of this coin is absent or its features are not known yet."
+        return "No forecast: the last bar is absent or its features are not known yet."
     last = int(np.argmax(fan.horizons))
     low, high = (price(float(fan.prices(level)[last])) for level in (0.05, 0.95))
     return (
@@ -215,7 +222,7 @@ def _rows(fan: Fan) -> list[dict[str, Any]]:
             "symbol": fan.symbol,
             "first": k == 0,
             "horizon_bars": horizon,
-            "until": int(fan.closed_at[-1]) + horizon * fan.interval.ns,
+            "until": fan.ends_at[k],
             "p_up": float(fan.p_up[k]),
             "moves": [math.expm1(float(fan.quantiles[level][k])) for level in (0.05, 0.5, 0.95)],
             "volatility": float(fan.volatility[k]),

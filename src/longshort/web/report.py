@@ -7,6 +7,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from longshort.data.bars import Origin
+from longshort.data.certificate.findings import GRADES
 from longshort.study.report import Comparison, Report
 from longshort.study.verdict import plain_words
 from longshort.web.charts import Interval, coverage_dots, fold_strips, forest, pit_histogram
@@ -16,6 +18,7 @@ from longshort.web.pages import drawn, once, render
 from longshort.web.tables import coverage_columns, coverage_rows, score_tables
 from longshort.web.words import ahead, headline, margin, meaning, metric_name, sentences, times
 
+FEW_SERIES = 12  # that are shown one by one, clean ones too
 TOPICS = {  # words by which a note is known to explain an empty part
     "skill": ("skill", "opponent", "compar"),
     "calibration": ("coverage", "calibration", "interval"),
@@ -35,7 +38,7 @@ def render_report(report: Report) -> str:
         versions=report.versions,
         headline=headline(report),
         sentences=sentences(report),
-        full_words=plain_words(report.verdicts, report.comparisons),
+        full_words=plain_words(report.verdicts, report.comparisons, noun=report.noun),
         notes=_notes(report),
         span=_judged(report),
         matrix=_matrix(report),
@@ -47,6 +50,9 @@ def render_report(report: Report) -> str:
         money_charts=money_figures(report.curves),
         money_reading=_money_reading(report),
         folds=_folds(report),
+        data_reading=_data_reading(report),
+        worst_origins=_worst_origins(report),
+        cleaning=report.settings.get("data", {}).get("cleaning", "keep"),
         reasons={topic: _reasons(report, keys) for topic, keys in TOPICS.items()},
     )
 
@@ -94,7 +100,7 @@ def _panel(report: Report, comparisons: Sequence[Comparison]) -> dict[str, Any]:
     first = comparisons[0]
     smallest = margin(first, report)
     single = len({c.opponent for c in comparisons}) == 1
-    rows = [_row(c, single=single) for c in sorted(comparisons, key=lambda c: c.horizon_bars)]
+    rows = [_row(c, report.noun, single=single) for c in sorted(comparisons, key=lambda c: c.horizon_bars)]
     better = sum(row.side == "better" for row in rows)
     unknown = sum(not math.isfinite(row.value) for row in rows)
     reading = f"{better} of {len(rows)} intervals lie wholly to the right of zero."
@@ -105,7 +111,7 @@ def _panel(report: Report, comparisons: Sequence[Comparison]) -> dict[str, Any]:
     }
 
 
-def _row(comparison: Comparison, *, single: bool) -> Interval:
+def _row(comparison: Comparison, noun: str, *, single: bool) -> Interval:
     c, horizon = comparison, ahead(comparison.horizon_bars)
     return Interval(
         group="" if single else horizon,
@@ -113,7 +119,7 @@ def _row(comparison: Comparison, *, single: bool) -> Interval:
         value=c.skill,
         low=c.ci95[0],
         high=c.ci95[1],
-        note=c.reason or f"{p_value(c.p_value)}, {count(c.n_instants)} instants, {c.n_coins} coins",
+        note=c.reason or f"{p_value(c.p_value)}, {count(c.n_instants)} instants, {c.n_coins} {noun}",
     )
 
 
@@ -166,6 +172,23 @@ def _money_reading(report: Report) -> str:
     missing = f" Not known: {listing(unknown)}." if unknown else ""
     total = "" if unknown else f", {percent(sum(parts.values()))} in all"
     return f"{own.name} paid {listing(paid)}{total} (negative: received).{missing}"
+
+
+def _data_reading(report: Report) -> str:
+    grades = [origin.grade for origin in report.origins]
+    counts = [f"{grades.count(grade)} {grade}" for grade in reversed(GRADES) if grade in grades]
+    means = "A clean series has nothing against it; a usable one a study can live with."
+    broken = " A broken one would teach a model something false: the study accepts it by name."
+    return f"{count(len(grades))} series of the lake: {listing(counts)}. {means}{broken if 'broken' in grades else ''}"
+
+
+def _worst_origins(report: Report) -> list[Origin]:
+    """All series where they are few, else those with findings."""
+    if len(report.origins) <= FEW_SERIES:
+        return list(report.origins)
+    return [origin for origin in report.origins if origin.grade != "clean"] or list(
+        report.origins[:FEW_SERIES]
+    )
 
 
 def _folds(report: Report) -> Figure | None:

@@ -9,7 +9,7 @@ import polars as pl
 
 from longshort.base.instrument import BPS
 from longshort.policy.ledger import Ledger
-from longshort.study.report import Curve
+from longshort.study.report import Curve, data_notes, noun_of
 from longshort.study.tearsheet import (
     Figures,
     TearSheet,
@@ -60,6 +60,8 @@ def render_tearsheet(sheet: TearSheet) -> str:
         "tearsheet.html",
         sheet=sheet,
         title=sheet.title,
+        notes=(*sheet.notes, *data_notes(sheet.bars.origins, sheet.bars.changes)),
+        noun=noun_of(sheet.bars.calendar.name),
         created_at=sheet.created_at,
         versions=sheet.versions,
         headline=_headline(found, sheet.rivals),

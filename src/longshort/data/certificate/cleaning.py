@@ -50,8 +50,11 @@ class _Sizes:
     is_odd: Mask
 
 
-def clean(bars: Bars, how: How) -> Bars:
-    """Bars as a study asked for them; their `changes` say what was done, after what was done before."""
+def clean(bars: Bars, how: How, *, counted: slice = slice(None)) -> Bars:
+    """Bars as a study asked for them; their `changes` say what was done in the rows to be counted.
+
+    Rows before those are the past that a cleaned row depends on.
+    """
     listed, early, silent = _silence(bars)
     masks = {"before the first trade": early, "without a trade": silent}
     prices = {name: getattr(bars, name) for name in PRICES}
@@ -61,8 +64,9 @@ def clean(bars: Bars, how: How) -> Bars:
         odd, prices, moved = _judge(_without(bars, list(masks.values())), how)
         masks |= {"odd": odd}
     cleaned = _without(replace(bars, **prices), list(masks.values()))
-    counted = {f"{reason}: absent": mask for reason, mask in masks.items()} | {"moved to the limit": moved}
-    return replace(cleaned, listed=listed, changes=(*bars.changes, *_changes(bars, counted)))
+    done = {f"{reason}: absent": mask for reason, mask in masks.items()} | {"moved to the limit": moved}
+    within = {reason: mask[counted] for reason, mask in done.items()}
+    return replace(cleaned, listed=listed, changes=(*bars.changes, *_changes(bars[counted], within)))
 
 
 def _silence(bars: Bars) -> tuple[Mask, Mask, Mask]:
