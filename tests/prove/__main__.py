@@ -1,18 +1,19 @@
-"""Run the proofs: `python -m tests.prove [--sample]`; exit code 1 if a claim does not hold."""
+"""Run the proofs: `python -m tests.prove [--sample] [NAME...]`; exit code 1 if a claim does not hold.
+
+Names are those of `PROOFS`; without one all are proved, and in full the page is written.
+"""
 
 import sys
-import time
-from collections.abc import Sequence
-from pathlib import Path
-
-from longshort.base.jobs import Job, run_jobs, usable_processors
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from . import plan as plans
+from .data import Proved, prove_following, prove_kills, prove_mixtures, prove_planted
 from .leaks import Found
 from .record import Claim, clopper_pearson, write_page
 from .verdicts import MONEY_QUESTIONS, Judged
+from .work import run
 
-CACHE = Path("runs/proofs")
 FALSE_ALARMS = 0.05
 SINGLE_TESTS = (
     ("majority", "accuracy", 1),
@@ -26,21 +27,23 @@ SINGLE_TESTS = (
 def main() -> int:
     """Run what the plan says, print every claim, and in full write the page."""
     sampled = "--sample" in sys.argv[1:]
-    plan = plans.SAMPLE if sampled else plans.FULL
+    names = [word for word in sys.argv[1:] if word != "--sample"] or list(PROOFS)
     claims: list[Claim] = []
+    notes: list[str] = []
     seconds = 0.0
-    for prove in (prove_honesty, prove_power, prove_causality):
-        proved, spent = prove(plan)
-        sys.stdout.write("".join(f"{claim}\n" for claim in proved))
+    for name in names:
+        proved, spent, said = PROOFS[name](plans.SAMPLE if sampled else plans.FULL)
+        sys.stdout.write("".join(f"{line}\n" for line in (*proved, *said)))
         sys.stdout.flush()
         claims += proved
+        notes += said
         seconds += spent
-    if not sampled:
-        write_page(claims, seconds, NOTES)
+    if not sampled and names == list(PROOFS):
+        write_page(claims, seconds, notes)
     return 0 if all(claim.holds for claim in claims) else 1
 
 
-def prove_honesty(plan: plans.Plan) -> tuple[list[Claim], float]:
+def prove_honesty(plan: plans.Plan) -> Proved:
     """Markets without an edge: no word of direction or profit may claim one more often than the level says."""
     found: list[Judged] = run("markets without an edge", plans.honest_jobs(plan))
     claimed = sum(judged.claims(*MONEY_QUESTIONS) for judged in found)
@@ -52,10 +55,10 @@ def prove_honesty(plan: plans.Plan) -> tuple[list[Claim], float]:
         claim="at most 5 %",
         holds=clopper_pearson(claimed, len(found))[0] <= FALSE_ALARMS,
     )
-    return [family, *(_alone(found, *test) for test in SINGLE_TESTS)], _seconds(found)
+    return [family, *(_alone(found, *test) for test in SINGLE_TESTS)], _seconds(found), NOTES[:1]
 
 
-def prove_power(plan: plans.Plan) -> tuple[list[Claim], float]:
+def prove_power(plan: plans.Plan) -> Proved:
     """Markets with an edge: the stronger it is, the more often it must be found; the strongest mostly."""
     claims: list[Claim] = []
     seconds = 0.0
@@ -74,10 +77,10 @@ def prove_power(plan: plans.Plan) -> tuple[list[Claim], float]:
             )
         )
         seconds += _seconds(found)
-    return claims, seconds
+    return claims, seconds, ()
 
 
-def prove_causality(plan: plans.Plan) -> tuple[list[Claim], float]:
+def prove_causality(plan: plans.Plan) -> Proved:
     """Nothing that comes after a bar changes what was said at it."""
     looked: list[Found] = run("what comes after a bar", plans.leak_jobs(plan))
     refitted: list[Found] = run("fits", plans.refit_jobs(plan))
@@ -95,20 +98,7 @@ def prove_causality(plan: plans.Plan) -> tuple[list[Claim], float]:
             "Control: a feature that sees the next bar", "forecasts in which it shows", caught, "forecasts"
         ),
     ]
-    return claims, _seconds([*looked, *refitted, *streamed, *caught])
-
-
-def run(what: str, jobs: Sequence[Job]) -> list[object]:
-    """Do the jobs that are not done, and say how far it is."""
-    began = said = time.monotonic()
-    results: dict[int, object] = {}
-    for index, result in run_jobs(jobs, cache=CACHE, processes=usable_processors()):
-        results[index] = result
-        now = time.monotonic()
-        if now - said > 20 or len(results) == len(jobs):
-            said = now
-            sys.stderr.write(f"{what}: {len(results)} of {len(jobs)} after {now - began:.0f} s\n")
-    return [results[k] for k in range(len(jobs))]
+    return claims, _seconds([*looked, *refitted, *streamed, *caught]), NOTES[1:]
 
 
 def _alone(found: Sequence[Judged], opponent: str, metric: str, horizon_bars: int) -> Claim:
@@ -151,6 +141,18 @@ NOTES = (
     "seeds, two folds and a policy that trades at the slightest forecast. Bits are compared, without a tolerance.",
 )
 
+
+PROOFS: Mapping[str, Callable[[plans.Plan], Proved]] = MappingProxyType(
+    {
+        "honesty": prove_honesty,
+        "power": prove_power,
+        "causality": prove_causality,
+        "kills": prove_kills,
+        "following": prove_following,
+        "mixtures": prove_mixtures,
+        "planted": prove_planted,
+    }
+)
 
 if __name__ == "__main__":
     sys.exit(main())

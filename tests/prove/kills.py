@@ -18,15 +18,18 @@ import polars as pl
 from longshort.base.clock import MINUTE
 from longshort.base.errors import DataError
 from longshort.base.window import Window, join_windows
+from longshort.connect.venues import find_venue
+from longshort.data.fetch import AT_ONCE, PAGES_PER_STRETCH
 from longshort.data.instruments import FILE, read_instruments
 from longshort.data.lake import Lake, Series, asked_windows
 from tests.loopback import HandClock, Server, loopback, random_walk
 from tests.loopback.faults import stall
 
-BARS = 16_000
+BARS = 20_000
 PAGE_TAKES_S = 0.05
 UNLIMITED = 10**9  # weights per minute
 VENUE = "binanceusdm"
+MOST_UNDER_WAY = AT_ONCE * PAGES_PER_STRETCH * find_venue(VENUE).rows["bars"]  # bars that a kill may cost
 MILLISECOND = 1_000_000
 LOOK_EVERY_S = 0.001
 AIMED_EVERY = 4  # every fourth fetch is killed while its series are written, which is soon over
@@ -85,7 +88,7 @@ def killed(batch: Batch) -> Killed:
         whole = _undisturbed(server, Lake(Path(folder) / "whole"))
         fetches = tuple(
             _fetched(server, Lake(Path(folder) / f"{number}"), whole, number, rng)
-            for number in range(batch.fetches)
+            for number in range(batch.seed * batch.fetches, (batch.seed + 1) * batch.fetches)
         )
     return Killed(fetches=fetches, seconds=time.perf_counter() - began)
 

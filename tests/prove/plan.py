@@ -8,30 +8,63 @@ from pathlib import Path
 from longshort.base.files import digest
 from longshort.base.jobs import Job
 from longshort.base.settings import Study
+from tests.planted import LENGTHS, certify_planted
 
-from . import leaks, verdicts
+from . import following, kills, leaks, mixtures, verdicts
 
 ROOT = Path(__file__).parents[2]
+REAL = ROOT.parent / "shared" / "data"
 CODE = (
     *sorted((ROOT / "src" / "longshort").rglob("*.py")),
     *sorted(Path(__file__).parent.glob("*.py")),
+    *sorted((ROOT / "tests" / "loopback").rglob("*.py")),
     ROOT / "tests" / "markets.py",
+    ROOT / "tests" / "planted.py",
     ROOT / "requirements.lock",
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How many markets of each kind, and every how many bars a leak is looked for."""
+    """How many markets of each kind, every how many bars a leak is looked for, and how much is done to the data."""
 
     honest: int
     planted: int
     leak_markets: int
     every_bars: int
+    kill_batches: int
+    kills_per_batch: int
+    hours: int
+    mixtures: int
+    defects: int
+    lengths: tuple[str, ...]
 
 
-FULL = Plan(honest=500, planted=100, leak_markets=8, every_bars=1)
-SAMPLE = Plan(honest=80, planted=10, leak_markets=1, every_bars=10)
+FULL = Plan(
+    honest=500,
+    planted=100,
+    leak_markets=8,
+    every_bars=1,
+    kill_batches=10,
+    kills_per_batch=5,
+    hours=30,
+    mixtures=40,
+    defects=500,
+    lengths=LENGTHS,
+)
+SAMPLE = Plan(
+    honest=40,
+    planted=6,
+    leak_markets=1,
+    every_bars=20,
+    kill_batches=2,
+    kills_per_batch=2,
+    hours=2,
+    mixtures=3,
+    defects=56,
+    lengths=("1h",),
+)
+PLANTED_SEED = 1
 EDGES = (0.1, 0.15, 0.2)
 
 
@@ -89,6 +122,34 @@ def stream_jobs(plan: Plan) -> list[Job]:
 def control_jobs(plan: Plan) -> list[Job]:
     """A feature that sees the next bar: the search for leaks must find it."""
     return [_job(f"control {plan.every_bars}", leaks.control, plan.every_bars)]
+
+
+def kill_jobs(plan: Plan) -> list[Job]:
+    """Batches of fetches that are killed."""
+    batches = [kills.Batch(seed=k, fetches=plan.kills_per_batch) for k in range(plan.kill_batches)]
+    return [_job(f"{batch}", kills.killed, batch) for batch in batches]
+
+
+def follow_jobs(plan: Plan) -> list[Job]:
+    """Hours of market time with a stream that breaks."""
+    return [_job(f"followed {seed}", following.followed, seed) for seed in range(plan.hours)]
+
+
+def mixture_jobs(plan: Plan) -> list[Job]:
+    """Fetches through mixtures of faults."""
+    return [_job(f"mixed {seed}", mixtures.mixed, seed) for seed in range(plan.mixtures)]
+
+
+def planted_defect_jobs(plan: Plan) -> list[Job]:
+    """Defects in real bars."""
+    asked = (plan.defects, PLANTED_SEED, REAL, plan.lengths)
+    return [
+        Job(
+            key=digest(f"defects {asked[:2]} {plan.lengths}", code()),
+            function=certify_planted,
+            arguments=asked,
+        )
+    ]
 
 
 def _judged(study: Study) -> Job:
