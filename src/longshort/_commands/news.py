@@ -30,7 +30,11 @@ def fetch(sources: Sequence[str], *, lake: str, as_json: bool) -> bool:
         emit_json([asdict(f) for f in fetched])
     else:
         columns = ["source", ">items", ">new", ">edited", ">empty", "remark"]
-        say_table(f"{root}/news: {len(fetched)} sources asked", columns, [_fetched_row(f) for f in fetched])
+        say_table(
+            f"{root}/news: {len(fetched)} source{'' if len(fetched) == 1 else 's'} asked",
+            columns,
+            [_fetched_row(f) for f in fetched],
+        )
     failed = sum(bool(f.error) for f in fetched)
     if failed:
         note(f"{failed} of {len(fetched)} sources failed; what the others sent is kept.")
