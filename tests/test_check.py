@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from longshort._commands.check import check as check_command
 from longshort.base.clock import HOUR, format_instant
 from longshort.base.errors import DataError
 from longshort.base.window import Window
@@ -547,6 +548,102 @@ def test_a_certificate_survives_json(lake: Lake, rows: pl.DataFrame) -> None:
     found = certify(lake, change(rows.filter(pl.arange(0, pl.len()) != 5), 50, 50, high=1.0))
 
     assert from_json(json.loads(json.dumps(to_json(found)))) == found
+
+
+# The command.
+
+
+def say(capsys: pytest.CaptureFixture[str], **options: object) -> tuple[bool, str]:
+    given = {"lake": "", "venue": "", "as_json": False} | options
+    fine = check_command(**given)  # pyright: ignore[reportArgumentType]
+    return fine, capsys.readouterr().out
+
+
+@pytest.fixture
+def here(lake: Lake, rows: pl.DataFrame, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a lake of a clean, a holed and a broken series."""
+    lake.write(Series("bybit", "bars-1h", "ADAUSDT"), rows)
+    lake.write(Series("bybit", "bars-1h", "BNBUSDT"), rows.filter(pl.arange(0, pl.len()) % 100 != 50))
+    lake.write(Series("mine", "bars-1h", "BTCUSDT"), rows.filter(pl.arange(0, pl.len()) % 10 != 5))
+    monkeypatch.chdir(lake.root.parent)
+    return lake.root.parent
+
+
+def test_check_prints_the_table_the_places_and_what_to_do_next(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fine, said = say(capsys)
+
+    lines = said.splitlines()
+    at = lines.index("bybit/bars-1h/BNBUSDT")
+    assert not fine
+    assert lines[at + 1 : at + 3] == [
+        "  usable  10 of 1,000 bars missing in 10 gaps",
+        "          first: 2024-01-03 02:00Z, 2024-01-07 06:00Z, 2024-01-11 10:00Z, ...",
+    ]
+    assert lines.index("mine/bars-1h/BTCUSDT") < at  # the broken one comes first
+    assert "3 series: 1 clean, 1 usable, 1 broken." in lines
+    assert lines[-2:] == [
+        "next  `longshort check --refetch --venue bybit` asks bybit for 10 missing rows in 1 series: "
+        "nobody did so far.",
+        "      No exchange of ccxt is called mine, so 100 missing rows in 1 series can only come from files: "
+        "`longshort import`.",
+    ]
+
+
+def test_check_says_what_studies_beside_the_lake_refuse_and_accept(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, accept in (("bold", '["BTC/USDT"]'), ("wary", '["OTHER"]')):
+        (here / name).mkdir()
+        (here / name / "study.toml").write_text(f'[data]\nvenue = "mine"\naccept_broken = {accept}\n')
+    (here / "torn").mkdir()
+    (here / "torn" / "study.toml").write_text("[data\n")
+
+    _, said = say(capsys)
+    _, told = say(capsys, as_json=True)
+
+    assert "Study bold reads 1 of these series: 1 broken." in said
+    assert "Study bold accepts mine/bars-1h/BTCUSDT, though it is broken." in said
+    assert (
+        'Study wary refuses mine/bars-1h/BTCUSDT: mend it, or write data.accept_broken = ["OTHER", "BTCUSDT"].'
+        in said
+    )
+    assert [(e["accepted_by"], e["refused_by"]) for e in json.loads(told)] == [
+        ([], []),
+        ([], []),
+        (["bold"], ["wary"]),
+    ]
+
+
+def test_clean_series_of_a_large_lake_share_a_line(
+    lake: Lake, rows: pl.DataFrame, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for n in range(41):
+        lake.write(Series("bybit", "bars-1h", f"C{n:02}USDT"), rows[:100])
+
+    fine, said = say(capsys, lake=str(lake.root))
+
+    assert fine
+    assert "41 symbols" in said
+    assert "C01USDT" not in said
+    assert "41 series: 41 clean." in said
+    assert said.splitlines()[-1] == "next  `longshort init NAME` writes a study about these bars."
+
+
+@pytest.mark.parametrize(
+    ("venue", "message"),
+    [("", "nothing to check. Fill the lake"), ("okx", "nothing of okx to check. The lake holds bybit.")],
+)
+def test_an_empty_lake_and_an_unknown_venue_are_refused(
+    lake: Lake, rows: pl.DataFrame, venue: str, message: str
+) -> None:
+    lake.root.mkdir()
+    for kind in ["bars-1h"] * bool(venue):
+        lake.write(Series("bybit", kind, "ADAUSDT"), rows)
+
+    with pytest.raises(DataError, match=message):
+        check_command(lake=str(lake.root), venue=venue, as_json=False)
 
 
 RAW = {

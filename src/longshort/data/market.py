@@ -7,7 +7,7 @@ funding coverage. What is broken is refused, and what was changed is told: bars 
 import difflib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +59,9 @@ def find_lake(lake: str, folder: Path) -> Path:
         chosen = Path(named) if named else folder / lake
         if not chosen.is_dir():
             raise DataError(
-                "no such lake.", where=chosen, remedy="Fill one with `longshort import FILES...`."
+                "no such lake.",
+                where=chosen,
+                remedy="Fill one with `longshort fetch` or `longshort import FILES...`.",
             )
         return chosen
     for chosen in (folder / "lake", folder.absolute().parent / "lake"):
@@ -68,7 +70,7 @@ def find_lake(lake: str, folder: Path) -> Path:
     raise DataError(
         "no lake in the study's folder or beside it.",
         where=folder.absolute(),
-        remedy='Fill one with `longshort import FILES...`, or set data.source = "embedded".',
+        remedy='Fill one with `longshort fetch` or `longshort import FILES...`, or set data.source = "embedded".',
     )
 
 
@@ -91,31 +93,52 @@ def _embedded(settings: DataSettings) -> Bars:
     return bars.coins([bars.symbols.index(s) for s in chosen])
 
 
-def _from_lake(lake: Lake, settings: DataSettings, report: Report) -> Bars:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Columns:
+    """The series of each chosen coin: its bars, its funding, and what else was measured, where it is on record."""
+
+    bars: list[Series]
+    funding: list[Series | None]
+    gauges: dict[Gauge, list[Series | None]]
+
+    @property
+    def all(self) -> list[Series]:
+        coins = zip(self.bars, self.funding, *self.gauges.values(), strict=True)
+        return [series for coin in coins for series in coin if series]
+
+
+def series_of(lake: Lake, settings: DataSettings) -> list[Series]:
+    """Every series that a study reads from its lake, coin by coin; raise `DataError` where one is not there."""
+    return _columns(lake, settings).all
+
+
+def _columns(lake: Lake, settings: DataSettings) -> _Columns:
     interval = Interval.parse(settings.interval)
     venue = _venue(lake, settings.venue)
     chosen = _chosen(lake, venue, interval, settings.symbols)
-    gauges: dict[Gauge, list[Series | None]] = {
-        name: _gauge(lake, venue, measure, interval, chosen) for name, measure in GAUGES.items()
-    }
-    funding = [_there(lake, Series(venue, FUNDING, symbol)) for symbol in chosen]
-    bars = [Series.bars(venue, interval, symbol) for symbol in chosen]
-    used = [s for column in (bars, funding, *gauges.values()) for s in column if s]
-    certificates = certificates_of(lake, used, calendar=settings.calendar, report=report)
+    return _Columns(
+        bars=[Series.bars(venue, interval, symbol) for symbol in chosen],
+        funding=[_there(lake, Series(venue, FUNDING, symbol)) for symbol in chosen],
+        gauges={name: _gauge(lake, venue, measure, interval, chosen) for name, measure in GAUGES.items()},
+    )
+
+
+def _from_lake(lake: Lake, settings: DataSettings, report: Report) -> Bars:
+    columns = _columns(lake, settings)
+    certificates = certificates_of(lake, columns.all, calendar=settings.calendar, report=report)
     refuse_broken(certificates, settings.accept_broken)
-    rows = [lake.read(series) for series in bars]
-    instruments = _instruments(lake, venue, settings.calendar, dict(zip(chosen, rows, strict=True)))
+    rows = {series.symbol: lake.read(series) for series in columns.bars}
+    instruments = _instruments(lake, columns.bars[0].venue, settings.calendar, rows)
     calendar = _calendar(settings.calendar, instruments)
     if not isinstance(calendar, AlwaysOpen):
         instruments = [replace(i, has_funding=False) for i in instruments]
-    gauged: dict[Gauge, list[Sampled]] = {n: [_sampled(lake, g) for g in gauges[n]] for n in gauges}
     laid = assemble(
-        interval,
+        Interval.parse(settings.interval),
         instruments,
-        rows,
-        [_settlements(lake.read(series)) if series else NO_SETTLEMENTS for series in funding],
+        list(rows.values()),
+        [_settlements(lake.read(series)) if series else NO_SETTLEMENTS for series in columns.funding],
         calendar=calendar,
-        gauges=gauged,
+        gauges={name: [_sampled(lake, s) for s in column] for name, column in columns.gauges.items()},
     )
     return replace(laid, origins=tuple(origin_of(c) for c in certificates))
 
@@ -196,7 +219,9 @@ def _venue(lake: Lake, wanted: str) -> str:
         return wanted
     if not venues:
         raise DataError(
-            "the lake holds no bars.", where=lake.root, remedy="Fill it with `longshort import FILES...`."
+            "the lake holds no bars.",
+            where=lake.root,
+            remedy="Fill it with `longshort fetch` or `longshort import FILES...`.",
         )
     if wanted:
         raise DataError(

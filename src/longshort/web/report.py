@@ -177,9 +177,13 @@ def _money_reading(report: Report) -> str:
 def _data_reading(report: Report) -> str:
     grades = [origin.grade for origin in report.origins]
     counts = [f"{grades.count(grade)} {grade}" for grade in reversed(GRADES) if grade in grades]
-    means = "A clean series has nothing against it; a usable one a study can live with."
-    broken = " A broken one would teach a model something false: the study accepts it by name."
-    return f"{count(len(grades))} series of the lake: {listing(counts)}. {means}{broken if 'broken' in grades else ''}"
+    means = {
+        "clean": "Clean: nothing was found.",
+        "usable": "Usable: a study can live with what was found.",
+        "broken": "Broken: it would teach a model something false; the study accepts it by name.",
+    }
+    said = " ".join(means[grade] for grade in reversed(GRADES) if grade in grades)
+    return f"{count(len(grades))} series of the lake: {listing(counts)}. {said}"
 
 
 def _worst_origins(report: Report) -> list[Origin]:

@@ -65,12 +65,16 @@ def certificates_of(
     return [known[series] for series in chosen]
 
 
-def refuse_broken(certificates: Iterable[Certificate], accept: Collection[str]) -> None:
-    """Raise `DataError` for the first series graded broken that `accept` names neither by symbol nor in full."""
+def is_accepted(certificate: Certificate, accept: Collection[str]) -> bool:
+    """True where `accept` names the series: by its symbol, as people may write it, or in full."""
     accepted = {spelt for name in accept for spelt in (name, *spellings(name))}
+    return bool(accepted & {certificate.symbol, str(certificate.series)})
+
+
+def refuse_broken(certificates: Iterable[Certificate], accept: Collection[str]) -> None:
+    """Raise `DataError` for the first series graded broken that is not accepted by name."""
     for certificate in certificates:
-        names = {certificate.symbol, str(certificate.series)}
-        if certificate.grade == "broken" and not names & accepted:
+        if certificate.grade == "broken" and not is_accepted(certificate, accept):
             raise DataError(
                 f"graded broken: {certificate.findings[0].words}.",
                 where=str(certificate.series),
