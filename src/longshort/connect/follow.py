@@ -23,7 +23,7 @@ from longshort.connect.retry import Fault, Refusal, ending
 from longshort.connect.rows import frame
 
 LATE_BARS = 2  # the record may lag: only a bar this much older than the newest is believed to be missing
-SOON_S = 2.0  # a bar was told to its end if the next begins so soon after the last word about it
+SOON_S = 2.0  # a bar was told to its end if the next begins so soon after the words before
 STALL_BARS, STALL_S = 1.5, 5.0  # without a word for so many bars and seconds a stream counts as dead
 
 
@@ -121,12 +121,12 @@ async def _stream(
             return  # broken and opened anew while nobody looked
         connections = exchange.connections
         now = exchange.timing.now()
+        all_heard, heard_at = now - heard_at <= SOON_S * SECOND, now
         for candle in candles if newest else candles[-1:]:  # ccxt remembers half a bar from before a break
             if newest and candle[0] > newest[0]:
-                told_to_its_end = now - heard_at <= SOON_S * SECOND
-                rows = _row(exchange, listing, newest) if told_to_its_end else None
+                rows = _row(exchange, listing, newest) if all_heard else None
                 yield int(newest[0]) * MILLISECOND, rows
-            newest, heard_at = list(candle), now  # ccxt changes its own in place
+            newest = list(candle)  # ccxt changes its own in place
 
 
 async def _heard(exchange: Exchange, listing: Listing, interval: Interval, stall_s: float) -> list[Any]:
