@@ -231,7 +231,9 @@ def test_a_run_folder_holds_what_was_asked_and_what_came_out(home: Path, evaluat
         "forecast.parquet",
         "ledger-LSTM.parquet",
     } <= {path.name for path in folder.iterdir()}
-    assert set(json.loads((folder / "run.json").read_text())) == {"hashes", "versions", "seeds"}
+    run_record = json.loads((folder / "run.json").read_text())
+    assert set(run_record) == {"hashes", "versions", "seeds", "data"}
+    assert run_record["data"] == {"calendar": "24/7", "origins": [], "cleaning": "keep", "changes": []}
     assert pl.read_parquet(folder / "forecast.parquet").height == 600 * len(COINS) * 3
 
 
