@@ -578,7 +578,7 @@ def test_tear_sheet_and_forecast_name_the_worst_grade(sheet: TearSheet, market: 
     ]
 
     words = {
-        "usable": "1 of 3 series is usable, not clean: BNBUSDT",
+        "usable": "1 of 3 series is not clean but usable: BNBUSDT",
         "broken": "1 of 3 series is broken, and accepted",
     }
     assert all(words[grade] in words_of(page) for page in pages)

@@ -213,10 +213,10 @@ def data_notes(origins: Sequence[Origin], changes: Sequence[Change] = ()) -> lis
 
     >>> holed = Origin(symbol="BTCUSDT", kind="bars-1h", grade="usable", rows=9, missing=1)
     >>> data_notes([holed])
-    ['1 of 1 series is usable, not clean: BTCUSDT bars-1h. `longshort check` says why.']
+    ['1 of 1 series is not clean but usable: BTCUSDT bars-1h. `longshort check` says why.']
     """
     notes: list[str] = []
-    for grade, words in (("broken", "broken, and accepted by name"), ("usable", "usable, not clean")):
+    for grade, words in (("broken", "broken, and accepted by name"), ("usable", "not clean but usable")):
         found = [f"{o.symbol} {o.kind}" for o in origins if o.grade == grade]
         if found:
             verb = "is" if len(found) == 1 else "are"
