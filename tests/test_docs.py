@@ -98,7 +98,8 @@ def _is_there(path: str, name: str) -> bool:
     found = [p for root in (PACKAGE, ROOT) if (p := root / path).is_file()]
     last = re.escape(name.rpartition(".")[2])
     return any(
-        re.search(rf"^\s*((async )?def|class) {last}\b|^{last}\b", p.read_text(), flags=re.MULTILINE) for p in found
+        re.search(rf"^\s*((async )?def|class) {last}\b|^{last}\b", p.read_text(), flags=re.MULTILINE)
+        for p in found
     ) or (bool(found) and not name)
 
 

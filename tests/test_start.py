@@ -165,7 +165,9 @@ def test_the_doctor_sees_a_clock_that_is_behind_the_bars(
 def test_import_and_check_speak_json(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_rows(list(range(48))).write_parquet(here / "BTCUSDT.parquet")
 
-    data.import_into_lake([Path("BTCUSDT.parquet")], ImportOptions(venue="binanceusdm"), lake="", as_json=True)
+    data.import_into_lake(
+        [Path("BTCUSDT.parquet")], ImportOptions(venue="binanceusdm"), lake="", as_json=True
+    )
     imported = json.loads(capsys.readouterr().out)
     fine = certificates.check(lake="", venue="", as_json=True)
     checked = json.loads(capsys.readouterr().out)
