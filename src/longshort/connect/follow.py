@@ -137,7 +137,7 @@ async def _heard(exchange: Exchange, listing: Listing, interval: Interval, stall
                 lambda client: client.watch_ohlcv(listing.unified, str(interval))
             )
     except TimeoutError:
-        await exchange.hang_up()
+        await _hang_up(exchange)
         return []
     except asyncio.CancelledError:
         task = asyncio.current_task()
@@ -149,6 +149,27 @@ async def _heard(exchange: Exchange, listing: Listing, interval: Interval, stall
     if candles.unsettled:
         return []
     raise ending(candles, exchange.venue.id)
+
+
+async def _hang_up(exchange: Exchange) -> None:
+    """Close every stream, one that is still being dialed included, and hear nothing of it any more.
+
+    ccxt's own way forgets a dial that waits: it connects later and mixes old words with those of its successor.
+    """
+    streams = list(exchange.client.clients.values())
+    exchange.client.clients.clear()
+    for stream in streams:
+        stream.on_message_callback = stream.on_error_callback = stream.on_close_callback = _unheard
+        stream.on_connected_callback = _abandon
+    await asyncio.gather(*(stream.close() for stream in streams))
+
+
+def _unheard(*_: object) -> None:
+    """Nobody listens."""
+
+
+def _abandon(stream: Any) -> None:
+    asyncio.ensure_future(stream.close())  # noqa: RUF006 it holds nothing that must end well
 
 
 def _row(exchange: Exchange, listing: Listing, candle: list[Any]) -> pl.DataFrame:
