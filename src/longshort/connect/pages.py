@@ -79,9 +79,10 @@ async def first_listed(
 async def _first_bar(query: Query, start_at: int, now: int) -> int | None:
     while start_at < now:
         window = Window(start_at, start_at + span(query.exchange, "bars", query.interval))
-        rows = _kept(query, await ask(query, window), window, now + query.step)
-        if rows.height:
-            return int(rows["opened_at"].to_physical()[0]) * MILLISECOND
+        for _ in range(2):  # that there is nothing is asked once more before it is believed
+            rows = _kept(query, await ask(query, window), window, now + query.step)
+            if rows.height:
+                return int(rows["opened_at"].to_physical()[0]) * MILLISECOND
         start_at = window.to_at
     return None
 
