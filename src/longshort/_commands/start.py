@@ -84,7 +84,7 @@ def _fill(template: str, folder: Path) -> tuple[str, str]:
     interval = chosen[1].removeprefix("bars-")
     text = template.replace('interval = "1h"', f'interval = "{interval}"')
     if len({s.venue for s in bars}) > 1:
-        text = text.replace('venue = ""', f'venue = "{chosen[0]}"')
+        text = text.replace('\nvenue = ""', f'\nvenue = "{chosen[0]}"')
     count = sum((s.venue, s.kind) == chosen for s in bars)
     return text, f"on {count} series of {interval} bars of {chosen[0]} from {lake.root}"
 

@@ -4,7 +4,6 @@ Values come from the file, then from `LONGSHORT_SECTION__KEY` in the environment
 A key that does not exist is an error that names the nearest one that does.
 """
 
-import difflib
 import json
 import os
 import tomllib
@@ -19,6 +18,7 @@ from longshort.base.clock import Interval, parse_instant
 from longshort.base.errors import StudyError
 from longshort.base.files import digest
 from longshort.base.instrument import Costs
+from longshort.base.tables import from_environment, from_overrides, merge, nearest
 
 
 class Section(BaseModel):
@@ -45,6 +45,7 @@ class DataSettings(Section):
     since: DateText = ""
     until: DateText = ""
     calendar: str = ""
+    spot_venue: str = ""
     cleaning: Literal["keep", "mask", "winsorise"] = "keep"
     accept_broken: tuple[str, ...] = ()
     embedded_coins: int = Field(default=6, ge=2, le=50)
@@ -53,12 +54,27 @@ class DataSettings(Section):
     embedded_seed: int = 1
 
 
+Scaling = Literal["train", "none", "volatility", "rolling", "expanding"]
+
+
 class FeatureSettings(Section):
-    """What the network sees. No names: the default set."""
+    """What the network sees. No names: the default set.
+
+    `families` narrows the default set, `own` are files (or `entry:NAME`) with features of the user, `scaling` overrides
+    how single features are scaled. `news` scores headlines ("vader", or "model:FOLDER").
+    """
 
     names: tuple[str, ...] = ()
+    families: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
+    scaling: dict[str, Scaling] = Field(default_factory=dict[str, Scaling])
+    denoise: str = ""
     max_gap_bars: int = Field(default=3, ge=0, le=100)
     volatility_halflife_bars: float = Field(default=24.0, gt=1.0)
+    news: str = ""
+    news_sources: tuple[str, ...] = ()
+    news_delay_minutes: int = Field(default=0, ge=0)
+    news_halflife_bars: float = Field(default=24.0, gt=1.0)
 
 
 class TargetSettings(Section):
@@ -171,7 +187,7 @@ class Study(Section):
             tables = tomllib.loads(path.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise StudyError(f"not a TOML file: {error}.", where=path) from error
-        tables = _merge(_merge(tables, _from_environment(os.environ)), _from_overrides(overrides))
+        tables = merge(merge(tables, from_environment(os.environ)), from_overrides(overrides))
         return cls.parse(tables, where=path, folder=path.parent)
 
     @classmethod
@@ -240,57 +256,16 @@ def _refuse_unknown(tables: Mapping[str, Any], where: str | Path) -> None:
     for section, table in tables.items():
         if section not in sections:
             raise StudyError(
-                f"unknown section [{section}].", where=where, remedy=_nearest(section, list(sections))
+                f"unknown section [{section}].", where=where, remedy=nearest(section, list(sections))
             )
         if not isinstance(table, Mapping):
             raise StudyError(f"[{section}] must be a table.", where=where)
         known: list[str] = list(sections[section].model_fields)  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
         for key in table:
             if key not in known:
-                raise StudyError(f"unknown key {section}.{key}.", where=where, remedy=_nearest(key, known))
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    return f"Did you mean {close[0]}?" if close else f"Known are: {', '.join(known)}."
+                raise StudyError(f"unknown key {section}.{key}.", where=where, remedy=nearest(key, known))
 
 
 def _first_problem(error: ValidationError) -> str:
     problem = error.errors()[0]
     return f"{'.'.join(str(p) for p in problem['loc'])}: {problem['msg']} (was {problem['input']!r})."
-
-
-def _merge(base: Mapping[str, Any], over: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    merged = dict(base)
-    for section, table in over.items():
-        merged[section] = {**merged.get(section, {}), **table}
-    return merged
-
-
-def _from_environment(environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    tables: dict[str, dict[str, Any]] = {}
-    for name, text in environment.items():
-        section, separator, key = name.removeprefix("LONGSHORT_").partition("__")
-        if name.startswith("LONGSHORT_") and separator:
-            tables.setdefault(section.lower(), {})[key.lower()] = _value(text)
-    return tables
-
-
-def _from_overrides(overrides: Sequence[str]) -> dict[str, dict[str, Any]]:
-    tables: dict[str, dict[str, Any]] = {}
-    for override in overrides:
-        name, equals, text = override.partition("=")
-        section, dot, key = name.strip().partition(".")
-        if not (equals and dot):
-            raise StudyError(
-                f"--set {override!r} is not understood.", remedy="Write --set section.key=value."
-            )
-        tables.setdefault(section, {})[key] = _value(text.strip())
-    return tables
-
-
-def _value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text

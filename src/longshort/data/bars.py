@@ -22,7 +22,16 @@ from longshort.data.certificate.findings import Grade, count_of, worst_grade
 Grid = Float64[np.ndarray, "time asset"]
 Mask = Bool[np.ndarray, "time asset"]
 Column = Float64[np.ndarray, " time"]
-Gauge = Literal["mark_close", "index_close", "open_interest"]
+Gauge = Literal[
+    "mark_close",
+    "index_close",
+    "spot_close",
+    "open_interest",
+    "news_count",
+    "news_score",
+    "news_square",
+    "mood",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +74,9 @@ class Bars:
     positive: longs pay shorts), NaN where none was. `funding_covered` is True where the record has no hole.
     `listed` is True from a coin's first trade on, for as long as it was known to trade: it ends once trading has
     stopped for a week, not before anybody could tell. `gauges` are what else was measured, where any of it is on
-    record: the last mark or index price of a bar, the latest open interest sampled in it. `origins` and `changes` say
-    what the bars were made of and what was done to them; they are no values, and in no hash.
+    record: the last mark or index price of a bar, the close of the spot market, the latest open interest sampled in it,
+    what was said in it. `origins` and `changes` say what the bars were made of and what was done to them; they are no
+    values, and in no hash.
     """
 
     venue: str
@@ -98,17 +108,17 @@ class Bars:
     @property
     def mark_close(self) -> Grid:
         """The mark price at each close, NaN where none is on record."""
-        return self._gauge("mark_close")
+        return self.gauge("mark_close")
 
     @property
     def index_close(self) -> Grid:
         """The index price at each close, NaN where none is on record."""
-        return self._gauge("index_close")
+        return self.gauge("index_close")
 
     @property
     def open_interest(self) -> Grid:
         """The latest open interest sampled in each bar (base units, inverse: contracts), NaN where none was."""
-        return self._gauge("open_interest")
+        return self.gauge("open_interest")
 
     @property
     def opened_at(self) -> Int64[np.ndarray, " time"]:
@@ -193,7 +203,8 @@ class Bars:
             pl.from_epoch("closed_at", "ns").dt.cast_time_unit("ms").dt.replace_time_zone("UTC")
         )
 
-    def _gauge(self, name: Gauge) -> Grid:
+    def gauge(self, name: Gauge) -> Grid:
+        """What else was measured, by name: NaN where none is on record."""
         return self.gauges[name] if name in self.gauges else np.broadcast_to(np.nan, self.close.shape)
 
     def _repr_html_(self) -> str:

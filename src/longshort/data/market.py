@@ -24,17 +24,13 @@ from longshort.data.certificate.certify import Report, certificates_of, quietly,
 from longshort.data.certificate.cleaning import clean
 from longshort.data.files.sources import spellings
 from longshort.data.funding import Settlements
-from longshort.data.grid import MILLISECOND, Sampled, assemble
+from longshort.data.gauges import measured, sampled, spot, there
+from longshort.data.grid import MILLISECOND, assemble
 from longshort.data.instruments import infer_instrument, read_instruments
-from longshort.data.lake import FUNDING, Lake, Measure, Series
+from longshort.data.lake import FUNDING, Lake, Series
 from longshort.data.simulator import simulate_market
 
 NO_SETTLEMENTS = Settlements(settled_at=np.zeros(0, dtype=np.int64), rate=np.zeros(0))
-GAUGES: Mapping[Gauge, Measure] = {
-    "mark_close": "mark",
-    "index_close": "index",
-    "open_interest": "open-interest",
-}
 
 
 def load_bars(settings: DataSettings, folder: Path = Path(), *, report: Report = quietly) -> Bars:
@@ -116,10 +112,13 @@ def _columns(lake: Lake, settings: DataSettings) -> _Columns:
     interval = Interval.parse(settings.interval)
     venue = _venue(lake, settings.venue)
     chosen = _chosen(lake, venue, interval, settings.symbols)
+    gauges = measured(lake, venue, interval, chosen)
+    if settings.spot_venue:
+        gauges["spot_close"] = spot(lake, settings.spot_venue, interval, chosen)
     return _Columns(
         bars=[Series.bars(venue, interval, symbol) for symbol in chosen],
-        funding=[_there(lake, Series(venue, FUNDING, symbol)) for symbol in chosen],
-        gauges={name: _gauge(lake, venue, measure, interval, chosen) for name, measure in GAUGES.items()},
+        funding=[there(lake, Series(venue, FUNDING, symbol)) for symbol in chosen],
+        gauges=gauges,
     )
 
 
@@ -138,9 +137,12 @@ def _from_lake(lake: Lake, settings: DataSettings, report: Report) -> Bars:
         list(rows.values()),
         [_settlements(lake.read(series)) if series else NO_SETTLEMENTS for series in columns.funding],
         calendar=calendar,
-        gauges={name: [_sampled(lake, s) for s in column] for name, column in columns.gauges.items()},
+        gauges={name: [sampled(lake, s) for s in column] for name, column in columns.gauges.items()},
     )
-    return replace(laid, origins=tuple(origin_of(c) for c in certificates))
+    origins = [(origin_of(c), c.venue == columns.bars[0].venue) for c in certificates]
+    return replace(
+        laid, origins=tuple(o if is_own else replace(o, kind=f"spot {o.kind}") for o, is_own in origins)
+    )
 
 
 def origin_of(certificate: Certificate) -> Origin:
@@ -179,33 +181,6 @@ def _calendar(wanted: str, instruments: Sequence[Instrument]) -> Calendar:
             remedy="Choose those of one market, or set data.calendar.",
         )
     return find_calendar(wanted or names[0])
-
-
-def _there(lake: Lake, series: Series) -> Series | None:
-    return series if lake.path(series).is_file() else None
-
-
-def _gauge(
-    lake: Lake, venue: str, measure: Measure, interval: Interval, symbols: Sequence[str]
-) -> list[Series | None]:
-    """What else is on record for each coin: at the bars' own interval, else at the finest."""
-    held: dict[str, dict[Interval, Series]] = {}
-    for series in lake.series(venue):
-        if series.measure == measure and series.interval:
-            held.setdefault(series.symbol, {})[series.interval] = series
-
-    def best(lengths: Mapping[Interval, Series]) -> Series | None:
-        return lengths.get(interval) or min(lengths.values(), key=_length, default=None)
-
-    return [best(held.get(symbol, {})) for symbol in symbols]
-
-
-def _length(series: Series) -> int:
-    return series.interval.ns if series.interval else 0
-
-
-def _sampled(lake: Lake, series: Series | None) -> Sampled:
-    return (series.interval, lake.read(series)) if series and series.interval else None
 
 
 def _settlements(rows: pl.DataFrame) -> Settlements:
