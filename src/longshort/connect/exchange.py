@@ -155,10 +155,6 @@ class Exchange:
         """The open streams; ccxt replaces one that broke, now and then without a word."""
         return frozenset(self.client.clients.values())
 
-    async def hang_up(self) -> None:
-        """Close every stream, so that the next look at one opens it anew."""
-        await self.client.close_ws_clients()
-
     async def resync(self) -> None:
         """Learn how far the venue's clock is from the machine's, for signatures."""
         self._clock_known_at = self.timing.now()

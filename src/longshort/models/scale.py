@@ -17,6 +17,7 @@ from longshort.models.forecaster import ForecastStream, Past
 
 HAR = "HAR-t"
 MIN_DF = 2.1  # the variance exists only above 2
+FARTHEST = 40.0  # where a step of the search goes astray, a logarithm counts no further
 Design = Float64[np.ndarray, "time asset term"]
 
 
@@ -94,8 +95,8 @@ def fit_scale(
     def loss(
         parameters: Float64[np.ndarray, " parameter"],
     ) -> tuple[float, Float64[np.ndarray, " parameter"]]:
-        df = MIN_DF + np.exp(parameters[-1])
-        log_scale = terms @ parameters[:-1]
+        df = MIN_DF + np.exp(min(parameters[-1], FARTHEST))
+        log_scale = np.clip(terms @ parameters[:-1], -FARTHEST, FARTHEST)
         u = target * np.exp(-log_scale)
         q = u * u / df
         half = 0.5 * (df + 1.0)
@@ -109,7 +110,7 @@ def fit_scale(
     found = optimize.minimize(
         loss, np.append(start, np.log(2.0)), jac=True, method="L-BFGS-B", options={"maxiter": 200}
     )
-    return found.x[:-1], float(MIN_DF + np.exp(found.x[-1]))
+    return found.x[:-1], float(MIN_DF + np.exp(min(found.x[-1], FARTHEST)))
 
 
 def expanding(panel: Panel) -> Design:
