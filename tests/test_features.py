@@ -135,7 +135,7 @@ def test_funding_features_are_left_out_where_a_coin_has_no_funding_record() -> N
     bare.funding_covered[:, 1] = False
 
     assert "funding_last" in default_names(BARS)
-    assert not [name for name in default_names(bare) if FEATURES[name].funded]
+    assert not [name for name in default_names(bare) if "funding" in FEATURES[name].needs]
 
 
 def test_an_unknown_feature_is_refused_by_name() -> None:

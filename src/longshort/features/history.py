@@ -1,101 +1,157 @@
 """Looking back, in pieces: operators whose result does not depend on where a piece of history was cut.
 
 Each operator maps rows to rows and keeps the state that the next rows need, so that one long call and many short ones
-(a live bar at a time) give the same bits. NaN marks what is missing: it is left out of means, never replaced.
+(a live bar at a time) give the same bits, and so does a history that was saved and restored between them. NaN marks
+what is missing: it is left out of means, never replaced.
 """
+
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from jaxtyping import Float64
-from scipy import signal
+
+from longshort.base.errors import DataError
+from longshort.features import kernels
 
 Grid = Float64[np.ndarray, "time asset"]
+Parts = tuple[np.ndarray, ...]
 
-MIN_SHARE = 0.8  # a mean over a window stands only if this share of its rows is there
+MIN_SHARE = 0.8  # a statistic of a window stands only if this share of its rows is there
 
 
 class History:
-    """The state of every operator in use, for a fixed set of coins, fed in time order."""
+    """The state of every operator in use, for a fixed set of coins, fed in time order.
 
-    def __init__(self, assets: int) -> None:
+    An operator is known by its name, its key and its settings: ask again with the same ones only for the rows that
+    follow. `origin` is the absolute number of the first row: windows are cut into blocks that begin at its multiples,
+    so that a window's statistic is the same bits whenever the history began, once all of its rows have passed.
+    """
+
+    def __init__(self, assets: int, origin: int = 0) -> None:
         self.assets = assets
-        self._tails: dict[object, Float64[np.ndarray, "kept asset"]] = {}
-        self._filters: dict[object, Float64[np.ndarray, "one asset"]] = {}
+        self.origin = origin
+        self._kept: dict[str, Parts] = {}
 
-    def lag(self, key: object, values: Grid, rows: int) -> Grid:
+    def lag(self, key: str, values: Grid, rows: int) -> Grid:
         """The value `rows` rows ago; NaN before there was one."""
-        return self._with_tail(("lag", key, rows), values, rows, np.nan)[: len(values)]
+        clock, ring = self.kept(f"lag {key} {rows}", lambda: (_clock(), self._blank(rows)))
+        out = np.empty(values.shape)
+        kernels.lag_rows(values, clock, ring, out)
+        return out
 
-    def mean(self, key: object, values: Grid, rows: int) -> Grid:
+    def mean(self, key: str, values: Grid, rows: int) -> Grid:
         """The mean of the last `rows` rows, once so many have passed, where at least 80 % of them are there."""
-        known = np.isfinite(values)
-        passed = self._running(("passed", key, rows), np.ones_like(values))
-        total = self._cumulative(("sum", key, rows), np.where(known, values, 0.0), rows)
-        count = self._cumulative(("count", key, rows), known.astype(np.float64), rows)
-        return _ratio(total, np.where(passed >= rows, count, 0.0), np.ceil(MIN_SHARE * rows))
+        total, count = self._sum(f"mean {key} {rows}", values, rows)
+        return _ratio(total, count, np.ceil(MIN_SHARE * rows))
 
-    def ewma(self, key: object, values: Grid, halflife_rows: float) -> Grid:
+    def total(self, key: str, values: Grid, rows: int) -> Grid:
+        """The sum of those of the last `rows` rows that are there, where at least 80 % of them are."""
+        total, count = self._sum(f"total {key} {rows}", values, rows)
+        return np.where(count >= np.ceil(MIN_SHARE * rows), total, np.nan)
+
+    def std(self, key: str, values: Grid, rows: int) -> Grid:
+        """The standard deviation (divided by the number of rows, not one less) of the last `rows` rows."""
+        state = self._window(f"std {key} {rows}", rows, (0.0, 0.0, 0.0))
+        out = np.empty((2, *values.shape))
+        kernels.slide_variance(values, *state, out)
+        return np.where(out[1] >= np.ceil(MIN_SHARE * rows), np.sqrt(out[0]), np.nan)
+
+    def maximum(self, key: str, values: Grid, rows: int) -> Grid:
+        """The largest of the last `rows` rows, where at least 80 % of them are there."""
+        state = self._window(f"maximum {key} {rows}", rows, (-np.inf, 0.0))
+        out = np.empty((2, *values.shape))
+        kernels.slide_maximum(values, *state, out)
+        return np.where(out[1] >= np.ceil(MIN_SHARE * rows), out[0], np.nan)
+
+    def minimum(self, key: str, values: Grid, rows: int) -> Grid:
+        """The smallest of the last `rows` rows, where at least 80 % of them are there."""
+        return -self.maximum(f"-{key}", -values, rows)
+
+    def median_iqr(self, key: str, values: Grid, rows: int) -> tuple[Grid, Grid]:
+        """The median and the distance between the quartiles of the last `rows` rows, where 80 % of them are there."""
+        state = self.kept(
+            f"quartiles {key} {rows}",
+            lambda: (_clock(), self._blank(rows), np.empty((self.assets, rows)), np.zeros((1, self.assets))),
+        )
+        out = np.full((3, *values.shape), np.nan)
+        kernels.slide_quartiles(values, *state, out)
+        stands = out[2] >= np.ceil(MIN_SHARE * rows)
+        return np.where(stands, out[0], np.nan), np.where(stands, out[1], np.nan)
+
+    def ewma(self, key: str, values: Grid, halflife_rows: float) -> Grid:
         """The mean with weights that halve every `halflife_rows` rows, missing rows left out.
 
         Stands once half of the total weight has been seen.
         """
-        known = np.isfinite(values)
-        weight = 1.0 - 0.5 ** (1.0 / halflife_rows)
-        total = self._filter(("ewma", key, halflife_rows), np.where(known, values, 0.0), weight)
-        count = self._filter(("weight", key, halflife_rows), known.astype(np.float64), weight)
-        return _ratio(total, count, 0.5)
+        (head,) = self.kept(f"ewma {key} {halflife_rows}", lambda: (np.zeros((2, self.assets)),))
+        out = np.empty((2, *values.shape))
+        kernels.decay(values, 1.0 - 0.5 ** (1.0 / halflife_rows), head, out)
+        return _ratio(out[0], out[1], 0.5)
 
-    def expanding_mean(self, key: object, values: Grid, at_least: int) -> Grid:
+    def expanding_mean(self, key: str, values: Grid, at_least: int) -> Grid:
         """The mean of everything since the first row, once `at_least` rows are there."""
-        known = np.isfinite(values)
-        total = self._running(("expanding", key), np.where(known, values, 0.0))
-        count = self._running(("expanding count", key), known.astype(np.float64))
-        return _ratio(total, count, float(at_least))
+        (head,) = self.kept(f"expanding {key}", lambda: (np.zeros((2, self.assets)),))
+        out = np.empty((2, *values.shape))
+        kernels.grow(values, head, out)
+        return _ratio(out[0], out[1], float(at_least))
 
-    def last_known(self, key: object, values: Grid) -> Grid:
+    def last_known(self, key: str, values: Grid) -> Grid:
         """The last value that was not NaN, however long ago."""
-        tail = self._tails.get(("last", key), np.full((1, self.assets), np.nan))
-        stacked = np.concatenate([tail, values])
-        index = np.where(np.isfinite(stacked), np.arange(len(stacked))[:, None], 0)
-        filled = np.take_along_axis(stacked, np.maximum.accumulate(index, axis=0), axis=0)[1:]
-        self._tails["last", key] = filled[-1:].copy() if len(filled) else tail
-        return filled
+        (head,) = self.kept(f"last {key}", lambda: (self._blank(1),))
+        out = np.empty(values.shape)
+        kernels.keep_last(values, head, out)
+        return out
 
-    def missing_run(self, key: object, present: Grid) -> Grid:
+    def missing_run(self, key: str, present: Grid) -> Grid:
         """How many rows in a row have been missing, this one included; 0 where present is 1."""
-        absent = 1.0 - present
-        tail = self._tails.get(("run", key), np.zeros((1, self.assets)))
-        runs = np.empty_like(absent)
-        previous = tail[0]
-        for t in range(len(absent)):
-            previous = (previous + 1.0) * absent[t]
-            runs[t] = previous
-        self._tails["run", key] = previous[None].copy()
-        return runs
+        (head,) = self.kept(f"run {key}", lambda: (np.zeros((1, self.assets)),))
+        out = np.empty(present.shape)
+        kernels.count_missing(present, head, out)
+        return out
 
-    def _running(self, key: object, values: Grid) -> Grid:
-        start = self._tails.get(key, np.zeros((1, self.assets)))
-        total = np.cumsum(np.concatenate([start, values]), axis=0)
-        self._tails[key] = total[-1:].copy()
-        return total[1:]
+    def kept(self, key: str, first: Callable[[], Parts]) -> Parts:
+        """The arrays that an operator keeps under a key, to be changed in place; `first` makes them."""
+        if key not in self._kept:
+            self._kept[key] = first()
+        return self._kept[key]
 
-    def _cumulative(self, key: object, values: Grid, rows: int) -> Grid:
-        total = self._running((key, "running"), values)
-        before = self._with_tail((key, "before"), total, rows, 0.0)[: len(values)]
-        return total - before
+    def state(self) -> dict[str, np.ndarray]:
+        """Everything that the next rows need, in numbers: what `restore` takes."""
+        kept = {
+            f"{key}|{k}": part.copy() for key, parts in self._kept.items() for k, part in enumerate(parts)
+        }
+        return {"origin": np.array([self.origin, self.assets]), **kept}
 
-    def _with_tail(
-        self, key: object, values: Grid, rows: int, blank: float
-    ) -> Float64[np.ndarray, "longer asset"]:
-        tail = self._tails.get(key, np.full((rows, self.assets), blank))
-        stacked = np.concatenate([tail, values])
-        self._tails[key] = stacked[-rows:].copy()
-        return stacked
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on where another history was when its state was taken."""
+        origin, assets = (int(number) for number in state["origin"])
+        if assets != self.assets:
+            raise DataError(
+                f"a saved history of {assets} coins cannot go on with {self.assets}.",
+                remedy="Feed it the coins that it was saved with.",
+            )
+        self.origin, self._kept = origin, {}
+        places = [(*key.rpartition("|")[::2], part) for key, part in state.items() if key != "origin"]
+        for key, _, part in sorted(places, key=lambda place: int(place[1])):
+            self._kept[key] = (*self._kept.get(key, ()), part.copy())
 
-    def _filter(self, key: object, values: Grid, weight: float) -> Grid:
-        state = self._filters.get(key, np.zeros((1, self.assets)))
-        filtered, state = signal.lfilter([weight], [1.0, weight - 1.0], values, axis=0, zi=state)
-        self._filters[key] = state
-        return filtered
+    def _sum(self, key: str, values: Grid, rows: int) -> tuple[Grid, Grid]:
+        state = self._window(key, rows, (0.0, 0.0))
+        out = np.empty((2, *values.shape))
+        kernels.slide_sum(values, *state, out)
+        return out[0], out[1]
+
+    def _window(self, key: str, rows: int, empty: tuple[float, ...]) -> tuple[np.ndarray, ...]:
+        def first() -> Parts:
+            nothing = np.array(empty)
+            tail = np.repeat(nothing, (rows + 1) * self.assets).reshape(len(empty), rows + 1, self.assets)
+            head = np.repeat(nothing, self.assets).reshape(len(empty), self.assets)
+            return _clock(self.origin % rows), self._blank(rows), tail, head
+
+        return self.kept(key, first)
+
+    def _blank(self, rows: int) -> Float64[np.ndarray, "rows asset"]:
+        return np.full((rows, self.assets), np.nan)
 
 
 def across(values: Grid) -> Grid:
@@ -112,6 +168,10 @@ def across(values: Grid) -> Grid:
         count = count + known[:, asset]
     mean = np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
     return np.repeat(mean[:, None], values.shape[1], axis=1)
+
+
+def _clock(place: int = 0) -> np.ndarray:
+    return np.array([place, 0], dtype=np.int64)
 
 
 def _ratio(total: Grid, count: Grid, at_least: float) -> Grid:
