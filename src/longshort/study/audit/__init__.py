@@ -1,0 +1,1 @@
+"""The leak prover: nothing may know what it could not have known."""
