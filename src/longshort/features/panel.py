@@ -19,6 +19,7 @@ PIECE_CELLS = (
     32_768  # a long history is taken in pieces of so many bars: their columns stay in the processor's cache
 )
 OWN_SCALE = ("train", "none")  # what is not scaled here: by the model, or at all
+STANDARDISED = ("train", "volatility")  # what still is, on the training rows
 
 Denoise = Callable[[Bars, History], Bars]
 
@@ -30,13 +31,16 @@ class Panel:
     `values` is NaN where a feature cannot be computed; `usable` is True where all of `names` can, but for the optional
     ones, and the bar is there. `volatility` (per bar, causal EWMA) scales targets; `levels` are log volatilities that
     the simpler models read. `restart` is True where a coin comes back after more than the allowed gap: a network's
-    state starts anew.
+    state starts anew. `optional` has the family of each name that may be missing, "" for all others, and
+    `standardised` says which names a network standardises on its training rows.
     """
 
     closed_at: Int64[np.ndarray, " time"]
     grid_row: Int64[np.ndarray, " time"]
     symbols: tuple[str, ...]
     names: tuple[str, ...]
+    optional: tuple[str, ...]
+    standardised: tuple[bool, ...]
     values: Float32[np.ndarray, "time asset feature"]
     levels: Float32[np.ndarray, "time asset level"]
     log_return: Float64[np.ndarray, "time asset"]
@@ -145,6 +149,8 @@ class FeatureStream:
             grid_row=bars.grid_row,
             symbols=self.symbols,
             names=self.names,
+            optional=tuple(f.family if f.optional else "" for f in self._features.values()),
+            standardised=tuple(self._scaling[name] in STANDARDISED for name in self.names),
             values=np.empty((*shape, len(self.names)), dtype=np.float32),
             levels=np.empty((*shape, len(LEVELS)), dtype=np.float32),
             log_return=np.empty(shape),
@@ -175,7 +181,8 @@ class FeatureStream:
         for place, (name, feature) in enumerate(self._features.items()):
             scratch[place] = self._scaled(look, name, feature.compute(look))
         panel.values[:] = np.moveaxis(scratch, 0, 2)
-        return np.isfinite(scratch[self._required]).all(axis=0)
+        known: Bool[np.ndarray, "time asset"] = np.all(np.isfinite(scratch[self._required]), axis=0)
+        return known
 
     def _scaled(self, look: Look, name: str, values: Grid) -> Grid:
         kind = self._scaling[name]

@@ -22,7 +22,7 @@ from longshort.models.lstm import FittedLSTM
 from longshort.models.scale import HAR, FittedScale, har
 from longshort.models.training import Curve, Member
 
-FORMAT = 1
+FORMAT = 2
 MADE_BY = ("features", "target", "model")  # the sections that a bundle cannot be used without agreeing on
 RETRAIN = "Train again with `longshort train STUDY`."
 
@@ -122,9 +122,9 @@ class Bundle:
             "created_at": self.created_at,
             "trained_until": self.trained_until,
             "features": [
-                {"name": name, "mean": mean, "std": std}
-                for name, mean, std in zip(
-                    scaler.names, scaler.mean.tolist(), scaler.std.tolist(), strict=True
+                {"name": name, "mean": mean, "std": std, "optional": optional}
+                for name, mean, std, optional in zip(
+                    scaler.names, scaler.mean.tolist(), scaler.std.tolist(), scaler.optional, strict=True
                 )
             ],
             "members": [{"seed": m.seed, "curve": asdict(m.curve)} for m in self.fitted.members],
@@ -140,6 +140,7 @@ class Bundle:
             names=tuple(f["name"] for f in plain["features"]),
             mean=np.array([f["mean"] for f in plain["features"]]),
             std=np.array([f["std"] for f in plain["features"]]),
+            optional=tuple(f["optional"] for f in plain["features"]),
         )
         members = tuple(_member(m, weights, len(horizons)) for m in plain["members"])
         model = ModelSettings(**plain["settings"]["model"])

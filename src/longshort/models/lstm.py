@@ -10,7 +10,7 @@ from longshort.base.settings import ModelSettings, TrainingSettings
 from longshort.features.panel import Panel
 from longshort.models.forecast import Forecast, StudentT
 from longshort.models.forecaster import Fitted, ForecastStream, Past, volatility_over
-from longshort.models.inputs import MARKS, Scaler
+from longshort.models.inputs import Scaler
 from longshort.models.memory import Rows, TwoStates, context_start, run
 from longshort.models.network import Network, NetworkConfig, law
 from longshort.models.scale import HAR, FittedScale, ScaleModel, har
@@ -139,7 +139,7 @@ class FittedLSTM:
 
     def _network(self, weights: dict[str, Float32[np.ndarray, "..."]]) -> Network:
         config = NetworkConfig(
-            inputs=len(self.scaler.names) + MARKS,
+            inputs=self.scaler.width,
             horizons=len(self.horizons),
             hidden=self.model.hidden,
             dropout=self.model.dropout,
