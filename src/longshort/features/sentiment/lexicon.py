@@ -17,6 +17,7 @@ from longshort.base.errors import MissingExtra
 from longshort.base.files import digest
 from longshort.features.sentiment.score import Scores
 
+EDITION = "1"  # count up where a change of this module moves scores: remembered ones are then made anew
 NUMBER = r"[$€£]?\d[\d.,]*\s?(?:%|percent\b|[kmb]n?\b|million\b|billion\b)?"
 SHORT_VERB = re.compile(r"[^aeiou][aeiou][^aeiouwxy]$")  # dip, dipped; but climb, climbed
 
@@ -62,7 +63,8 @@ class VaderScorer:
         if lexicon:
             self._analyzer.lexicon |= {_token(weight): weight for weight in self._weights.values()}
             self._analyzer.lexicon |= lexicon.words
-        edition = digest(repr(sorted(self._analyzer.lexicon.items())), repr(sorted(self._weights.items())))
+        weights = [repr(sorted(table.items())) for table in (self._analyzer.lexicon, self._weights)]
+        edition = digest(EDITION, *weights)
         self.name = f"vader-{'crypto' if lexicon else 'plain'}-{edition}"
 
     def score(self, texts: Sequence[str]) -> Scores:
