@@ -13,11 +13,25 @@ import numpy as np
 
 from longshort.base.errors import StudyError
 from longshort.data.bars import Bars, Gauge
-from longshort.features.families import calendar, derivatives, level, market, momentum, price, volume
+from longshort.features.families import (
+    calendar,
+    derivatives,
+    higher,
+    indicators,
+    level,
+    market,
+    momentum,
+    noise,
+    price,
+    volatility,
+    volume,
+)
 from longshort.features.look import Compute, Feature
 from longshort.features.look import Look as Look  # noqa: PLC0414 features are written against the catalog
 
-FAMILIES = (price, momentum, volume, market, derivatives, calendar, level)  # in the order of their columns
+FAMILIES = (  # in the order of their columns
+    price, momentum, volatility, indicators, higher, volume, market, derivatives, noise, calendar, level,
+)  # fmt: skip
 MIN_KNOWN = 0.5  # a gauge is on record if it is known for more than this share of each coin's bars
 GAUGES: Mapping[str, Gauge] = MappingProxyType({"news": "news_count"})  # needs that go by another name
 Entry = TypeVar("Entry")
