@@ -369,5 +369,11 @@ def a_bundle(fitted: Fitted) -> Bundle:
     assert isinstance(fitted, FittedLSTM)
     settings = Study(model=MODEL).model_dump(mode="json")
     return Bundle(
-        fitted=fitted, symbols=BARS.symbols, interval="1h", created_at=1, trained_until=2, settings=settings
+        fitted=fitted,
+        symbols=BARS.symbols,
+        interval="1h",
+        created_at=1,
+        trained_until=2,
+        settings=settings,
+        memory={},
     )

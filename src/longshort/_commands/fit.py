@@ -4,15 +4,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from longshort.base.clock import SystemClock
+import numpy as np
+
+from longshort.base.clock import SystemClock, format_instant
+from longshort.base.errors import DataError
 from longshort.base.jobs import run_jobs, usable_processors
 from longshort.base.settings import Study
+from longshort.data.bars import Bars
+from longshort.features.panel import Panel
 from longshort.models.bundle import Bundle
 from longshort.models.forecast import Forecast
 from longshort.models.lstm import FittedLSTM
 from longshort.models.scale import HAR
 from longshort.study.folds import Fold
-from longshort.study.market import Market, network_names, open_market
+from longshort.study.market import Market, load_bars, open_market
+from longshort.study.recipe import named_recipe, recipe_digest
 from longshort.study.run import job_cache, versions
 from longshort.study.walk import member_job, past_of, rival_job
 
@@ -23,6 +29,7 @@ def train(study: Study, *, report: Report = lambda what, done, of: None) -> Bund
     """Fit every seed on the development rows (the holdout stays sealed) and save the bundle beside the study."""
     market = open_market(study)
     fold = market.final_fold()
+    known_until = _known_until(market, fold)
     jobs = [*[member_job(market, fold, seed) for seed in study.model.seeds], rival_job(market, fold, HAR)]
     processes = study.training.processes or usable_processors()
     results: dict[int, Any] = {}
@@ -35,9 +42,10 @@ def train(study: Study, *, report: Report = lambda what, done, of: None) -> Bund
         symbols=market.bars.symbols,
         interval=study.data.interval,
         created_at=SystemClock().now(),
-        trained_until=_known_until(market, fold),
+        trained_until=known_until,
         settings=study.model_dump(mode="json"),
-        hashes={"data": market.bars.digest(), "study": study.digest()},
+        memory=_memory(market, known_until),
+        hashes={"data": market.bars.digest(), "study": study.digest(), "recipe": recipe_digest(study)},
         versions=versions(),
     )
     bundle.save(bundle_folder(study))
@@ -45,12 +53,40 @@ def train(study: Study, *, report: Report = lambda what, done, of: None) -> Bund
 
 
 def forecast(study: Study) -> Forecast:
-    """The distribution of the coming bars, formed at the last close at hand, by the bundle that `train` saved."""
+    """The distribution of the coming bars, formed at the last close at hand, by the bundle that `train` saved.
+
+    Features go on from the memory that the bundle keeps of them, so that a live row is what a training row was, however
+    much of the past the lake still holds.
+    """
     bundle = Bundle.load(bundle_folder(study))
-    market = open_market(study)
-    bundle.check(study, market.bars.symbols, network_names(study, market.bars))
-    last = len(market.bars) - 1
-    return bundle.fitted.predict(market.panel, range(last, last + 1))
+    bars = load_bars(study)
+    bundle.check(study, bars.symbols, study.features.names or bundle.names, recipe_digest(study))
+    panel = _going_on(study, bundle, bars)
+    last = len(panel) - 1
+    return bundle.fitted.predict(panel, range(last, last + 1))
+
+
+def _memory(market: Market, known_until: int) -> dict[str, np.ndarray]:
+    """The state of the features as far before the end of training as a network's context reaches."""
+    rows = len(market.bars.until(known_until)) - 2 * market.study.model.restart_rows
+    stream = market.stream()
+    stream.extend(market.bars[: max(rows, 1)])
+    return stream.state()
+
+
+def _going_on(study: Study, bundle: Bundle, bars: Bars) -> Panel:
+    """The panel of the bars that follow the bundle's memory; raise `DataError` where some between are not at hand."""
+    stream = named_recipe(study, bundle.names).stream(bars.symbols)
+    stream.restore(bundle.memory)
+    since = bars[len(bars.until(stream.last_closed_at)) :]
+    known = np.array([stream.last_closed_at], dtype=np.int64)
+    row = int(bars.calendar.rows(known, bars.interval)[0])
+    if not len(since) or int(since.grid_row[0]) != row + 1:
+        raise DataError(
+            f"the bars at hand do not go on where the model's memory ends, {format_instant(stream.last_closed_at)}.",
+            remedy="Fetch what is missing since then, or train again with `longshort train STUDY`.",
+        )
+    return stream.extend(since)
 
 
 def bundle_folder(study: Study) -> Path:

@@ -11,6 +11,8 @@ from typing import TypeVar, cast
 
 import numpy as np
 
+from longshort.base.calendar import AlwaysOpen
+from longshort.base.clock import Interval
 from longshort.base.errors import StudyError
 from longshort.data.bars import Bars, Gauge
 from longshort.features.families import (
@@ -68,7 +70,10 @@ def find_features(names: Iterable[str], catalog: Mapping[str, Feature] = FEATURE
 
 
 def default_names(bars: Bars, catalog: Mapping[str, Feature] = FEATURES) -> tuple[str, ...]:
-    """The default set for these bars: without the features that need a record which a coin lacks."""
+    """The default set for these bars: without the features that need a record which a coin lacks.
+
+    A need like "4h" asks for bars that fill longer ones, around the clock.
+    """
     needs = {need for feature in catalog.values() for need in feature.needs}
     there = {need for need in needs if _on_record(bars, need)}
     return tuple(name for name, f in catalog.items() if f.default and there.issuperset(f.needs))
@@ -77,6 +82,13 @@ def default_names(bars: Bars, catalog: Mapping[str, Feature] = FEATURES) -> tupl
 def _on_record(bars: Bars, need: str) -> bool:
     if need == "funding":
         return bool(bars.funding_covered.any(axis=0).all()) and all(i.has_funding for i in bars.instruments)
+    if need[0].isdigit():
+        longer = Interval.parse(need).ns
+        return (
+            isinstance(bars.calendar, AlwaysOpen)
+            and bars.interval.ns < longer
+            and not longer % bars.interval.ns
+        )
     gauge = GAUGES.get(need, cast("Gauge", need))
     known = (np.isfinite(bars.gauge(gauge)) & bars.present).sum(axis=0)
     return bool((known > MIN_KNOWN * bars.present.sum(axis=0)).all())

@@ -11,6 +11,7 @@ from longshort.base.errors import DataError
 from longshort.data.bars import Bars
 from longshort.features.catalog import BASE, FEATURES, find_features
 from longshort.features.history import Grid, History
+from longshort.features.kernels import TILE_ROWS, interleave
 from longshort.features.look import Feature, Look, Scaling
 from longshort.features.windowed import RESTART_ROWS
 
@@ -105,24 +106,23 @@ class FeatureStream:
         self._features = find_features(names, catalog)
         find_features(scaling or (), catalog)
         self._scaling = {name: (scaling or {}).get(name, f.scaling) for name, f in self._features.items()}
-        self._required = np.array([not f.optional for f in self._features.values()], dtype=bool)
         self._base = {**{name: feature.compute for name, feature in catalog.items()}, **BASE}
         self._halflife_rows = halflife_rows
         self._max_gap_rows = max_gap_rows
         self._denoise = denoise
         self._history = History(len(symbols))
         self._smooth = History(len(symbols))
-        self._last_closed_at = -1
+        self.last_closed_at = -1
 
     def extend(self, bars: Bars) -> Panel:
         """The panel rows of the bars that follow those seen so far."""
         if bars.symbols != self.symbols:
             raise DataError(f"expected the coins {self.symbols}, was {bars.symbols}.")
-        if len(bars) and int(bars.closed_at[0]) <= self._last_closed_at:
+        if len(bars) and int(bars.closed_at[0]) <= self.last_closed_at:
             raise DataError("bars must arrive in time order, each once.")
-        if len(bars) and self._last_closed_at < 0:
+        if len(bars) and self.last_closed_at < 0:
             self._history.origin = self._smooth.origin = int(bars.grid_row[0])
-        self._last_closed_at = int(bars.closed_at[-1]) if len(bars) else self._last_closed_at
+        self.last_closed_at = int(bars.closed_at[-1]) if len(bars) else self.last_closed_at
         panel = self._blank(bars)
         for rows in _pieces(bars):
             with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
@@ -133,14 +133,14 @@ class FeatureStream:
         """Everything that the next bar needs, in numbers: what `restore` takes."""
         histories = {"history": self._history, "smooth": self._smooth}
         kept = {f"{name}/{key}": part for name, h in histories.items() for key, part in h.state().items()}
-        return {"last_closed_at": np.array([self._last_closed_at]), **kept}
+        return {"last_closed_at": np.array([self.last_closed_at]), **kept}
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Go on where another stream of the same coins, features and settings was when its state was taken."""
         for name, history in {"history": self._history, "smooth": self._smooth}.items():
             kept = {key.removeprefix(f"{name}/"): v for key, v in state.items() if key.startswith(f"{name}/")}
             history.restore(kept)
-        self._last_closed_at = int(state["last_closed_at"][0])
+        self.last_closed_at = int(state["last_closed_at"][0])
 
     def _blank(self, bars: Bars) -> Panel:
         shape = bars.present.shape
@@ -177,12 +177,14 @@ class FeatureStream:
 
     def _fill_values(self, panel: Panel, look: Look) -> Bool[np.ndarray, "time asset"]:
         """Write every feature, and say where all that are not optional are known."""
-        scratch = np.empty((len(self.names), *panel.usable.shape), dtype=np.float32)
-        for place, (name, feature) in enumerate(self._features.items()):
-            scratch[place] = self._scaled(look, name, feature.compute(look))
-        panel.values[:] = np.moveaxis(scratch, 0, 2)
-        known: Bool[np.ndarray, "time asset"] = np.all(np.isfinite(scratch[self._required]), axis=0)
-        return known
+        cells = panel.usable.size
+        columns = np.empty((len(self.names), cells + TILE_ROWS), dtype=np.float32)[:, :cells]
+        known = np.ones(cells, dtype=bool)
+        for column, (name, feature) in zip(columns, self._features.items(), strict=True):
+            column[:] = self._scaled(look, name, feature.compute(look)).reshape(-1)
+            known &= feature.optional or np.isfinite(column)
+        interleave(columns, panel.values.reshape(cells, len(self.names)))
+        return known.reshape(panel.usable.shape)
 
     def _scaled(self, look: Look, name: str, values: Grid) -> Grid:
         kind = self._scaling[name]

@@ -24,12 +24,16 @@ from longshort.models.training import Curve, Member
 
 FORMAT = 2
 MADE_BY = ("features", "target", "model")  # the sections that a bundle cannot be used without agreeing on
+MEMORY = "memory/"  # before the names of the features' state, among the weights
 RETRAIN = "Train again with `longshort train STUDY`."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bundle:
-    """A fitted LSTM and all that is needed to use it and to know where it came from."""
+    """A fitted LSTM and all that is needed to use it and to know where it came from.
+
+    `memory` is the state of the features some while before the end of training: they go on from there.
+    """
 
     fitted: FittedLSTM
     symbols: tuple[str, ...]
@@ -37,8 +41,14 @@ class Bundle:
     created_at: int
     trained_until: int
     settings: dict[str, Any]
+    memory: dict[str, np.ndarray]
     hashes: dict[str, str] = field(default_factory=dict[str, str])
     versions: dict[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The features that the network reads."""
+        return self.fitted.scaler.names
 
     def save(self, folder: Path) -> Path:
         """Write the bundle into a folder and return the path of its `bundle.json`."""
@@ -48,6 +58,7 @@ class Bundle:
             for k, state in enumerate(member.weights)
             for name, array in state.items()
         }
+        weights |= {f"{MEMORY}{name}": np.ascontiguousarray(part) for name, part in self.memory.items()}
         content = digest(*[part for name, array in sorted(weights.items()) for part in (name, array)])
         path = folder / f"weights-{content}.safetensors"
         write_atomically(path, lambda temporary: save_file(weights, temporary))
@@ -81,8 +92,13 @@ class Bundle:
                 f"the trained model cannot be read: {error}.", where=folder, remedy=RETRAIN
             ) from error
 
-    def check(self, study: Study, symbols: tuple[str, ...], names: tuple[str, ...]) -> None:
-        """Raise `BundleError` unless a study can be run with this bundle."""
+    def check(self, study: Study, symbols: tuple[str, ...], names: tuple[str, ...], recipe: str = "") -> None:
+        """Raise `BundleError` unless a study can be run with this bundle; `recipe` hashes the user's own code."""
+        if recipe != self.hashes.get("recipe", recipe):
+            raise BundleError(
+                "the files with your own features or filter have changed since the model was trained.",
+                remedy=RETRAIN,
+            )
         if names != self.fitted.scaler.names:
             odd = sorted(set(names) ^ set(self.fitted.scaler.names)) or ["their order"]
             raise BundleError(
@@ -160,6 +176,7 @@ class Bundle:
             created_at=plain["created_at"],
             trained_until=plain["trained_until"],
             settings=plain["settings"],
+            memory={n.removeprefix(MEMORY): part for n, part in weights.items() if n.startswith(MEMORY)},
             hashes=plain["hashes"],
             versions=plain["versions"],
         )

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass, field
 from functools import lru_cache
+from math import ceil
 from pathlib import Path
 
 from longshort.base.clock import parse_instant
@@ -11,11 +12,10 @@ from longshort.base.settings import Study
 from longshort.data import market as data_market
 from longshort.data.bars import Bars
 from longshort.data.certificate.certify import Report, quietly
-from longshort.features.catalog import FEATURES, default_names
 from longshort.features.panel import FeatureStream, Panel
 from longshort.features.targets import Targets, make_targets
-from longshort.models.scale import HAR_COLUMNS
 from longshort.study.folds import Fold, holdout_fold, walk_forward
+from longshort.study.recipe import Recipe, recipe_of
 
 RESULT_ROOMS = ("base", "data", "features", "models")  # whose code a fitted model depends on
 
@@ -28,18 +28,24 @@ class Market:
     bars: Bars
     panel: Panel
     targets: Targets
+    recipe: Recipe
 
     @classmethod
-    def of(cls, study: Study, bars: Bars) -> "Market":
-        """Compute the panel and the targets of some bars."""
-        panel = feature_stream(study, bars).extend(bars)
-        return cls(study=study, bars=bars, panel=panel, targets=make_targets(bars, study.target.horizons))
+    def of(cls, study: Study, bars: Bars, recipe: Recipe | None = None) -> "Market":
+        """Compute the panel and the targets of some bars; the features are chosen before the first test row."""
+        recipe = recipe or recipe_of(study, bars[: first_test_row(study, bars)])
+        panel = recipe.stream(bars.symbols).extend(bars)
+        targets = make_targets(bars, study.target.horizons)
+        return cls(study=study, bars=bars, panel=panel, targets=targets, recipe=recipe)
+
+    def stream(self) -> FeatureStream:
+        """The stream that turns this market's bars into panel rows, at its beginning."""
+        return self.recipe.stream(self.bars.symbols)
 
     @property
     def development_rows(self) -> int:
         """How many rows had closed when the holdout begins; all of them without one."""
-        sealed_from = self.study.validation.holdout_from
-        return len(self.bars.until(parse_instant(sealed_from))) if sealed_from else len(self.bars)
+        return _development_rows(self.study, self.bars)
 
     def folds(self) -> tuple[Fold, ...]:
         """The walk-forward folds of the development rows."""
@@ -79,24 +85,17 @@ class Market:
     @property
     def _least_train_bars(self) -> int:
         """The warm-up of the slowest feature and two chunks: fewer could not be trained on."""
-        warm_up = max(FEATURES[name].warmup_rows for name in self.panel.names)
-        return warm_up + 2 * self.study.training.chunk_bars
+        return self.recipe.warmup_rows + 2 * self.study.training.chunk_bars
 
 
-def network_names(study: Study, bars: Bars) -> tuple[str, ...]:
-    """The features that the network reads: the study's, or the default set for these bars."""
-    return study.features.names or default_names(bars)
+def first_test_row(study: Study, bars: Bars) -> int:
+    """How many rows come before the first that walk-forward tests."""
+    return ceil(study.validation.first_train_share * _development_rows(study, bars))
 
 
-def feature_stream(study: Study, bars: Bars) -> FeatureStream:
-    """The stream that turns this study's bars into panel rows."""
-    names = network_names(study, bars)
-    return FeatureStream(
-        bars.symbols,
-        (*names, *[name for name in HAR_COLUMNS if name not in names]),
-        halflife_rows=study.features.volatility_halflife_bars,
-        max_gap_rows=study.features.max_gap_bars,
-    )
+def _development_rows(study: Study, bars: Bars) -> int:
+    sealed_from = study.validation.holdout_from
+    return len(bars.until(parse_instant(sealed_from))) if sealed_from else len(bars)
 
 
 def load_bars(study: Study, report: Report = quietly) -> Bars:

@@ -7,7 +7,7 @@ from longshort.data.bars import Bars
 from longshort.models.forecast import Forecast
 from longshort.policy.rivals import RIVALS, rival_exposure
 from longshort.policy.steering import Steering, exposures
-from longshort.study.market import Market, feature_stream
+from longshort.study.market import Market
 from longshort.study.money import rule_of
 from longshort.study.walk import Walk, join
 
@@ -19,7 +19,7 @@ def stages_of(market: Market, walked: Walk, model: str) -> tuple[Stage[Bars], ..
     """
 
     def features(bars: Bars) -> Arrays:
-        panel = feature_stream(market.study, bars).extend(bars)
+        panel = market.stream().extend(bars)
         names = ("values", "levels", "log_return", "volatility", "missing_rows", "usable", "restart")
         return {name: getattr(panel, name) for name in names}
 
@@ -33,7 +33,7 @@ def stages_of(market: Market, walked: Walk, model: str) -> tuple[Stage[Bars], ..
         return {"target": _from_first_test_row(walked, found.target)}
 
     def rivals(bars: Bars) -> Arrays:
-        panel = feature_stream(market.study, bars).extend(bars)
+        panel = market.stream().extend(bars)
         rows = range(walked.tested.start, len(bars))
         every = {name: rival_exposure(name, bars, panel, rows, rule_of(market)).target for name in RIVALS}
         return {name: _from_first_test_row(walked, target) for name, target in every.items()}
@@ -47,7 +47,7 @@ def stages_of(market: Market, walked: Walk, model: str) -> tuple[Stage[Bars], ..
 
 
 def _forecast(market: Market, walked: Walk, model: str, bars: Bars) -> Forecast:
-    panel = feature_stream(market.study, bars).extend(bars)
+    panel = market.stream().extend(bars)
     last = len(bars)
     folds = [(f, m) for f, m in zip(walked.folds, walked.fitted, strict=True) if f.test.start < last]
     return join([m[model].predict(panel, range(f.test.start, min(f.test.stop, last))) for f, m in folds])

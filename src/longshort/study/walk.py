@@ -22,7 +22,8 @@ from longshort.models.training import Member, fit_member
 from longshort.policy.pilot import Pilot, Tenure
 from longshort.policy.steering import Steering
 from longshort.study.folds import Fold
-from longshort.study.market import Market, code_digest, feature_stream, network_names, open_market
+from longshort.study.market import Market, code_digest, open_market
+from longshort.study.recipe import recipe_digest
 
 Report = Callable[[str, int, int], None]
 
@@ -48,7 +49,7 @@ class Walk:
                 Tenure(int(market.bars.closed_at[fold.test.start]), fitted[model])
                 for fold, fitted in zip(self.folds, self.fitted, strict=True)
             ],
-            feature_stream(market.study, market.bars),
+            market.stream(),
             steering,
             history=market.bars[:start],
             context_rows=2 * market.study.model.restart_rows,
@@ -131,7 +132,9 @@ def member_job(market: Market, fold: Fold, seed: int) -> Job:
 def _key(market: Market, fold: Fold, sections: list[str], name: str) -> str:
     past = market.bars[: fold.validation.stop + max(market.study.target.horizons)]
     rows = f"{fold.train} {fold.validation}"
-    return digest(name, rows, _settings(market.study, sections), past.digest(), code_digest())
+    study, names = market.study, market.recipe.names
+    settings = _settings(study, sections)
+    return digest(name, rows, settings, *names, past.digest(), recipe_digest(study), code_digest())
 
 
 def _settings(study: Study, sections: list[str]) -> str:
@@ -156,8 +159,7 @@ def fit_rival_job(study: Study, fold: Fold, name: str) -> Fitted:
 
 def past_of(market: Market, fold: Fold) -> Past:
     """What a fit on a fold may see."""
-    names = network_names(market.study, market.bars)
-    return Past.cut(market.panel, market.targets, fold.train, fold.validation, names)
+    return Past.cut(market.panel, market.targets, fold.train, fold.validation, market.recipe.names)
 
 
 def _assemble(market: Market, fold: Fold, number: int, results: dict[_Task, Any]) -> dict[str, Fitted]:

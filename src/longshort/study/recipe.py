@@ -1,0 +1,95 @@
+"""What a study's network reads: which features, of whose making, and what happens to the bars before.
+
+Decided once, on bars from before the first test row: what comes later can not change the choice.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from longshort.base.errors import StudyError
+from longshort.base.files import digest
+from longshort.base.settings import Study
+from longshort.data.bars import Bars
+from longshort.features.catalog import FEATURES, default_names, find_features
+from longshort.features.denoise import Denoiser, denoiser, denoiser_digest
+from longshort.features.look import Feature
+from longshort.features.own import own_digest, own_features
+from longshort.features.panel import FeatureStream
+from longshort.models.scale import HAR_COLUMNS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """The features that the network reads by name, and the catalog that holds them."""
+
+    study: Study
+    names: tuple[str, ...]
+    catalog: Mapping[str, Feature]
+    denoise: Denoiser
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What a panel must hold: the network's features, and those that HAR reads."""
+        return (*self.names, *[name for name in HAR_COLUMNS if name not in self.names])
+
+    @property
+    def warmup_rows(self) -> int:
+        """The row at which the slowest feature first stands."""
+        return max(self.catalog[name].warmup_rows for name in self.columns)
+
+    def stream(self, symbols: tuple[str, ...]) -> FeatureStream:
+        """A stream that turns this study's bars into panel rows, at its beginning."""
+        settings = self.study.features
+        return FeatureStream(
+            symbols,
+            self.columns,
+            halflife_rows=settings.volatility_halflife_bars,
+            max_gap_rows=settings.max_gap_bars,
+            catalog=self.catalog,
+            scaling=settings.scaling,
+            denoise=self.denoise if settings.denoise else None,
+        )
+
+
+def recipe_of(study: Study, known: Bars) -> Recipe:
+    """Choose the features of a study by bars that were known before its first test; raise `StudyError`.
+
+    The user's own are read as well as ours, unless the study names its features. A filter of the user's that sees the
+    future of these bars is refused.
+    """
+    catalog = {**FEATURES, **own_features(study.features.own, study.folder)}
+    names = study.features.names or _chosen(study, default_names(known, catalog), catalog)
+    return named_recipe(study, names, catalog, known)
+
+
+def named_recipe(
+    study: Study,
+    names: tuple[str, ...],
+    catalog: Mapping[str, Feature] | None = None,
+    known: Bars | None = None,
+) -> Recipe:
+    """A study's recipe with these features; raise `StudyError` where one is unknown."""
+    if catalog is None:
+        catalog = {**FEATURES, **own_features(study.features.own, study.folder)}
+    find_features(names, catalog)
+    denoise = denoiser(study.features.denoise, folder=study.folder, bars=known)
+    return Recipe(study=study, names=names, catalog=catalog, denoise=denoise)
+
+
+def recipe_digest(study: Study) -> str:
+    """A hash of the user's code that shapes what a network reads."""
+    own, folder = study.features, study.folder
+    return digest(own_digest(own.own, folder), denoiser_digest(own.denoise, folder))
+
+
+def _chosen(study: Study, names: tuple[str, ...], catalog: Mapping[str, Feature]) -> tuple[str, ...]:
+    """The default set, or the part of it that belongs to the study's families."""
+    families = dict.fromkeys(catalog[name].family for name in names)
+    unknown = [family for family in study.features.families if family not in families]
+    if unknown:
+        raise StudyError(
+            f"features.families names {unknown[0]!r}, which the default set for these bars lacks.",
+            remedy=f"There are: {', '.join(families)}.",
+        )
+    chosen = study.features.families or tuple(families)
+    return tuple(name for name in names if catalog[name].family in chosen)
