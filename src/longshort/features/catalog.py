@@ -25,6 +25,7 @@ from longshort.features.families import (
     momentum,
     noise,
     price,
+    sentiment,
     volatility,
     volume,
 )
@@ -32,7 +33,7 @@ from longshort.features.look import Compute, Feature
 from longshort.features.look import Look as Look  # noqa: PLC0414 features are written against the catalog
 
 FAMILIES = (  # in the order of their columns
-    price, momentum, volatility, indicators, higher, volume, market, derivatives, noise, calendar, level,
+    price, momentum, volatility, indicators, higher, volume, market, derivatives, sentiment, noise, calendar, level,
 )  # fmt: skip
 MIN_KNOWN = 0.5  # a gauge is on record if it is known for more than this share of each coin's bars
 GAUGES: Mapping[str, Gauge] = MappingProxyType({"news": "news_count"})  # needs that go by another name
