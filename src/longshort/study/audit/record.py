@@ -77,7 +77,7 @@ class Audit:
 
     @property
     def outcome(self) -> Outcome:
-        """The worst of the findings; "not run" where there are none.
+        """The worst of the findings; "not run" where no check was.
 
         >>> Audit(findings=()).outcome
         'not run'
