@@ -160,10 +160,11 @@ def denoiser_digest(spec: str, folder: Path = Path()) -> str:
 def refuse_two_sided(function: Filter, what: str, closes: Mapping[str, Column]) -> None:
     """Raise `StudyError` where what a filter says of a row changes once later rows are there.
 
-    Of every series, all rows of a short stretch and some of the longest past that it will see are cut off in turn.
+    Of the first two series, all rows of a short stretch are cut off in turn, and of every one some rows of the longest
+    past that the filter will see.
     """
-    for symbol, close in closes.items():
-        for stretch, cuts in _stretches(close):
+    for place, (symbol, close) in enumerate(closes.items()):
+        for stretch, cuts in _stretches(close)[place > 1 :]:
             whole = function(stretch)
             again = function(stretch)
             if not np.array_equal(whole, again, equal_nan=True):
