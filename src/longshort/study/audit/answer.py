@@ -85,6 +85,13 @@ def ask(stage: Stage[History], timeline: Timeline[History], history: History) ->
     return Answer(at=at, arrays=arrays)
 
 
+def sliced(subject: Subject[History], start: int, stop: int) -> Subject[History]:
+    """The same stage on a slice of its history, as if that were all there is."""
+    history = subject.timeline.between(subject.history, start, stop)
+    whole = ask(subject.stage, subject.timeline, history)
+    return replace(subject, history=history, instants=subject.timeline.instants(history), whole=whole)
+
+
 def first_offence(subject: Subject[History], other: Answer, instant: int, *, unknown: bool) -> Offence | None:
     """The first row usable at an instant of which another answer says something else, `None` where there is none.
 

@@ -5,7 +5,7 @@ every bar is the last before noise once all shifts of the stripes were tried. Wh
 that very bar, so a dependence that was thought too short costs time and raises no alarm.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Int64
@@ -74,9 +74,11 @@ def striped(subject: Subject[History], watch: Watch, rng: np.random.Generator) -
     arrays = _said_now(subject, subject.whole.arrays)
     if subject.rows < 3 * FARTHEST or not arrays:
         return Proof()
-    reach = _probe(_probed(subject), watch.share(0.3), rng)
+    probed = _probed(subject)
+    reach = _probe(probed, watch.share(0.3), rng)
     if reach.offence:
-        return Proof(looked=PROBES, offence=reach.offence)
+        row = reach.offence.row + subject.rows - probed.rows
+        return Proof(looked=PROBES, offence=replace(reach.offence, row=row))
     proof, least = Proof(), -1
     for number, most in enumerate(TIERS):
         near = (reach.rows > least) & (reach.rows <= most)
