@@ -88,7 +88,13 @@ def _from(unit: str, edge: str) -> Compute:
 
 
 def _feature(
-    unit: str, compute: Compute, inputs: str, summary: str, warmup_rows: int = SCALE_ROWS
+    unit: str,
+    compute: Compute,
+    inputs: str,
+    summary: str,
+    warmup_rows: int = SCALE_ROWS,
+    *,
+    default: bool = True,
 ) -> Feature:
     return Feature(
         compute=compute,
@@ -96,6 +102,7 @@ def _feature(
         inputs=tuple(inputs.split()),
         warmup_rows=warmup_rows,
         context="recursive",
+        default=default,
         needs=(unit,),
         summary=f"{summary} bar of {unit} that had closed",
     )
@@ -123,7 +130,7 @@ def _table(unit: str, rows: int) -> dict[str, Feature]:
             unit, _position(unit), "high low close", "where the close lay in the range of the last", rows
         ),
         f"from_close_{unit}": _feature(
-            unit, _from(unit, "close"), "close", "distance from the close of the last"
+            unit, _from(unit, "close"), "close", "distance from the close of the last", default=False
         ),
     }
 

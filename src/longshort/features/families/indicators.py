@@ -100,12 +100,12 @@ BASE: MappingProxyType[str, Compute] = MappingProxyType(
 )
 
 
-def _from_mean(rows: int) -> Feature:
+def _from_mean(rows: int, *, default: bool) -> Feature:
     def compute(look: Look) -> Grid:
         return (look["log_close"] - look.mean("log_close", rows)) / (look["volatility"] * np.sqrt(rows))
 
     summary = f"distance of the close from its mean of {rows} bars, in volatilities of so many bars"
-    return _feature(compute, "close", max(rows, SCALE_ROWS), summary, context="recursive")
+    return _feature(compute, "close", max(rows, SCALE_ROWS), summary, context="recursive", default=default)
 
 
 def _feature(
@@ -158,6 +158,7 @@ TABLE: MappingProxyType[str, Feature] = MappingProxyType(
             "high low close",
             SCALE_ROWS,
             "log of the average true range of 14 bars over the volatility",
+            default=False,
         ),
         "adx_14": _feature(
             lambda look: _ranges(look, "adx"), "high low close", 28, "ADX of 14 bars, 100 at 1"
@@ -167,6 +168,7 @@ TABLE: MappingProxyType[str, Feature] = MappingProxyType(
             "high low close",
             15,
             "+DI less -DI of 14 bars, 100 at 1",
+            default=False,
         ),
         "stochastic_k_14": _feature(
             lambda look: look["slow_stochastic"],
@@ -195,6 +197,7 @@ TABLE: MappingProxyType[str, Feature] = MappingProxyType(
             14,
             "money flow index of 14 bars, 50 at 0, 100 at 1",
             context="window",
+            default=False,
         ),
         "obv_24": _feature(
             lambda look: share_of(look, "signed_volume", "volume", 24),
@@ -203,6 +206,7 @@ TABLE: MappingProxyType[str, Feature] = MappingProxyType(
             "change of the on-balance volume as a share of the volume of 24 bars",
             context="window",
         ),
-        **{f"from_mean_{rows}": _from_mean(rows) for rows in (50, 200)},
+        "from_mean_50": _from_mean(50, default=False),
+        "from_mean_200": _from_mean(200, default=True),
     }
 )

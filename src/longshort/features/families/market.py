@@ -9,7 +9,7 @@ from types import MappingProxyType
 import numpy as np
 
 from longshort.features.history import Grid, across
-from longshort.features.look import MIN_VOLATILITY, Compute, Context, Feature, Look
+from longshort.features.look import MIN_VOLATILITY, SCALE_ROWS, Compute, Context, Feature, Look
 
 MIN_VARIANCE = MIN_VOLATILITY**2
 BETA_ROWS = 168
@@ -78,7 +78,13 @@ def _own_volatility(look: Look) -> Grid:
 
 
 def _market(
-    compute: Compute, inputs: str, summary: str, warmup_rows: int = 25, *, context: Context = "recursive"
+    compute: Compute,
+    inputs: str,
+    summary: str,
+    warmup_rows: int = SCALE_ROWS,
+    *,
+    context: Context = "recursive",
+    default: bool = True,
 ) -> Feature:
     return Feature(
         compute=compute,
@@ -86,6 +92,7 @@ def _market(
         inputs=tuple(inputs.split()),
         warmup_rows=warmup_rows,
         context=context,
+        default=default,
         summary=summary,
     )
 
@@ -150,6 +157,7 @@ TABLE: MappingProxyType[str, Feature] = MappingProxyType(
             "coins that rose over 24 bars less coins that fell, as a share",
             24,
             context="window",
+            default=False,
         ),
         "dispersion_1": _market(
             lambda look: look["spread"], "close", "standard deviation over coins of return_1"
@@ -187,7 +195,11 @@ TABLE: MappingProxyType[str, Feature] = MappingProxyType(
             context="window",
         ),
         "own_volatility_168": _market(
-            _own_volatility, "close", "volatility that beta leaves over, over the EWMA volatility", BETA_ROWS
+            _own_volatility,
+            "close",
+            "volatility that beta leaves over, over the EWMA volatility",
+            BETA_ROWS,
+            default=False,
         ),
     }
 )

@@ -23,6 +23,7 @@ def _from_level(halflife_rows: int) -> Feature:
         inputs=("close",),
         warmup_rows=max(halflife_rows + 1, SCALE_ROWS),
         context="recursive",
+        default=False,
         summary=f"distance of the close from its average with a half-life of {halflife_rows} bars, in volatilities",
     )
 

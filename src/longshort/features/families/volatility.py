@@ -34,29 +34,17 @@ def _rogers_satchell(look: Look) -> Grid:
     return (high - close) * (high - opened) + (low - close) * (low - opened)
 
 
-BASE: MappingProxyType[str, Compute] = MappingProxyType(
-    {
-        "log_open": lambda look: np.log(look["open"]),
-        "log_high": lambda look: np.log(look["high"]),
-        "log_low": lambda look: np.log(look["low"]),
-        "high_low": lambda look: look["log_high"] - look["log_low"],
-        "signed_square": lambda look: look["log_return"] * np.abs(look["log_return"]),
-        "cubed_return": lambda look: look["log_return"] ** 3,
-        "parkinson": _parkinson,
-        "garman_klass": _garman_klass,
-        "rogers_satchell": _rogers_satchell,
-        "lagged_product": lambda look: look["log_return"] * look.lag("log_return", 1),
-        "bipower": lambda look: np.pi / 2.0 * np.abs(look["lagged_product"]),
-    }
-)
-
-
 def _log_ratio(look: Look, variance: Grid) -> Grid:
     return np.log(np.maximum(np.sqrt(np.maximum(variance, 0.0)), MIN_VOLATILITY)) - look["log_volatility"]
 
 
-def _variance(look: Look, rows: int) -> Grid:
-    return np.maximum(look.mean("squared_return", rows), MIN_VARIANCE)
+def _mean_square(rows: int) -> Compute:
+    return lambda look: np.maximum(look.mean("squared_return", rows), MIN_VARIANCE)
+
+
+def _beside_lagged(look: Look, rows: int) -> Grid:
+    """The mean square of returns and that of those before them: a jump that has left one has not left the other."""
+    return np.sqrt(look[f"mean_square_{rows}"] * look.lag(f"mean_square_{rows}", 1))
 
 
 def _realised(column: str) -> Callable[[int], Compute]:
@@ -79,22 +67,26 @@ def _yang_zhang(rows: int) -> Compute:
 
 def _jump(rows: int) -> Compute:
     """What the bipower variation of Barndorff-Nielsen and Shephard (2004) leaves of the variance, as a share of it."""
-    return lambda look: 1.0 - np.maximum(look.mean("bipower", rows), MIN_VARIANCE) / _variance(look, rows)
+
+    def compute(look: Look) -> Grid:
+        return 1.0 - np.maximum(look.mean("bipower", rows), MIN_VARIANCE) / _beside_lagged(look, rows)
+
+    return compute
 
 
 def _asymmetry(rows: int) -> Compute:
     """Upside less downside semivariance as a share of both: Barndorff-Nielsen, Kinnebrock, Shephard (2010)."""
-    return lambda look: look.mean("signed_square", rows) / _variance(look, rows)
+    return lambda look: look.mean("signed_square", rows) / look[f"mean_square_{rows}"]
 
 
 def _autocorrelation(rows: int) -> Compute:
     """Of a return with the one before it, about zero."""
-    return lambda look: look.mean("lagged_product", rows) / _variance(look, rows)
+    return lambda look: np.clip(look.mean("lagged_product", rows) / _beside_lagged(look, rows), -1.0, 1.0)
 
 
 def _skew(rows: int) -> Compute:
     """Realised skewness of Amaya, Christoffersen, Jacobs, Vasquez (2015), per bar: without its root of rows."""
-    return lambda look: look.mean("cubed_return", rows) / _variance(look, rows) ** 1.5
+    return lambda look: look.mean("cubed_return", rows) / look[f"mean_square_{rows}"] ** 1.5
 
 
 def _of_range(rows: int) -> Feature:
@@ -124,15 +116,35 @@ def _spans(
     }
 
 
-def _shape(compute: Compute, rows: int, summary: str) -> Feature:
+def _shape(
+    compute: Compute, rows: int, summary: str, *, warmup_rows: int = 0, default: bool = True
+) -> Feature:
     return Feature(
         compute=compute,
         family="volatility",
         inputs=("close",),
-        warmup_rows=rows,
+        warmup_rows=warmup_rows or rows,
+        default=default,
         summary=f"{summary}, over {rows} bars",
     )
 
+
+BASE: MappingProxyType[str, Compute] = MappingProxyType(
+    {
+        "log_open": lambda look: np.log(look["open"]),
+        "log_high": lambda look: np.log(look["high"]),
+        "log_low": lambda look: np.log(look["low"]),
+        "high_low": lambda look: look["log_high"] - look["log_low"],
+        "signed_square": lambda look: look["log_return"] * np.abs(look["log_return"]),
+        "cubed_return": lambda look: look["log_return"] ** 3,
+        "parkinson": _parkinson,
+        "garman_klass": _garman_klass,
+        "rogers_satchell": _rogers_satchell,
+        "lagged_product": lambda look: look["log_return"] * look.lag("log_return", 1),
+        "bipower": lambda look: np.pi / 2.0 * np.abs(look["lagged_product"]),
+        **{f"mean_square_{rows}": _mean_square(rows) for rows in (24, 168)},
+    }
+)
 
 TABLE: MappingProxyType[str, Feature] = MappingProxyType(
     {
@@ -141,12 +153,16 @@ TABLE: MappingProxyType[str, Feature] = MappingProxyType(
         **_spans("garman_klass", _realised("garman_klass"), inputs="open high low close", default=(24,)),
         **_spans("rogers_satchell", _realised("rogers_satchell"), inputs="open high low close"),
         **_spans("yang_zhang", _yang_zhang, inputs="open high low close"),
-        "jump_24": _shape(_jump(24), 24, "the share of variance in jumps"),
-        "asymmetry_24": _shape(_asymmetry(24), 24, "upside less downside variance, as a share"),
+        "jump_24": _shape(_jump(24), 24, "the share of variance in jumps", warmup_rows=25),
+        "asymmetry_24": _shape(
+            _asymmetry(24), 24, "upside less downside variance, as a share", default=False
+        ),
         "asymmetry_168": _shape(_asymmetry(168), 168, "upside less downside variance, as a share"),
-        "autocorrelation_24": _shape(_autocorrelation(24), 24, "autocorrelation of returns"),
-        "autocorrelation_168": _shape(_autocorrelation(168), 168, "autocorrelation of returns"),
-        "skew_168": _shape(_skew(168), 168, "realised skewness"),
+        "autocorrelation_24": _shape(_autocorrelation(24), 24, "autocorrelation of returns", warmup_rows=25),
+        "autocorrelation_168": _shape(
+            _autocorrelation(168), 168, "autocorrelation of returns", warmup_rows=169
+        ),
+        "skew_168": _shape(_skew(168), 168, "realised skewness", default=False),
         "volatility_of_range_24": _of_range(24),
         "volatility_of_range_168": _of_range(168),
     }

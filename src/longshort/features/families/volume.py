@@ -73,13 +73,16 @@ def _score(look: Look) -> Grid:
     return deviation / np.maximum(look.std("log_volume", 168), MIN_VARIATION)
 
 
-def _feature(compute: Compute, inputs: str, warmup_rows: int, summary: str, context: Context) -> Feature:
+def _feature(
+    compute: Compute, inputs: str, warmup_rows: int, summary: str, context: Context, *, default: bool = True
+) -> Feature:
     return Feature(
         compute=compute,
         family="volume",
         inputs=tuple(inputs.split()),
         warmup_rows=warmup_rows,
         context=context,
+        default=default,
         summary=summary,
     )
 
@@ -101,6 +104,7 @@ def _flow(rows: int, warmup_rows: int) -> Feature:
         warmup_rows,
         f"turnover bought less sold by the sizes of returns, as a share of {rows} bars",
         "recursive",
+        default=False,
     )
 
 
@@ -137,6 +141,7 @@ TABLE: MappingProxyType[str, Feature] = MappingProxyType(
             168,
             "log turnover in standard deviations from its mean of 168 bars",
             "window",
+            default=False,
         ),
         "close_location_1": _feature(
             lambda look: look["close_location"],
@@ -168,6 +173,7 @@ TABLE: MappingProxyType[str, Feature] = MappingProxyType(
                 max(rows, SCALE_ROWS),
                 f"distance of the close from the volume-weighted price of {rows} bars, in volatilities",
                 "recursive",
+                default=False,
             )
             for rows in (24, 168)
         },
