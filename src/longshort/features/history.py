@@ -15,6 +15,7 @@ from longshort.features import kernels
 
 Grid = Float64[np.ndarray, "time asset"]
 Parts = tuple[np.ndarray, ...]
+Sliding = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 MIN_SHARE = 0.8  # a statistic of a window stands only if this share of its rows is there
 
@@ -52,7 +53,7 @@ class History:
     def std(self, key: str, values: Grid, rows: int) -> Grid:
         """The standard deviation (divided by the number of rows, not one less) of the last `rows` rows."""
         state = self._window(f"std {key} {rows}", rows, (0.0, 0.0, 0.0))
-        out = np.empty((2, *values.shape))
+        out = np.empty((3, *values.shape))
         kernels.slide_variance(values, *state, out)
         return np.where(out[1] >= np.ceil(MIN_SHARE * rows), np.sqrt(out[0]), np.nan)
 
@@ -69,12 +70,12 @@ class History:
 
     def median_iqr(self, key: str, values: Grid, rows: int) -> tuple[Grid, Grid]:
         """The median and the distance between the quartiles of the last `rows` rows, where 80 % of them are there."""
-        state = self.kept(
+        clock, ring, ordered, head = self.kept(
             f"quartiles {key} {rows}",
             lambda: (_clock(), self._blank(rows), np.empty((self.assets, rows)), np.zeros((1, self.assets))),
         )
         out = np.full((3, *values.shape), np.nan)
-        kernels.slide_quartiles(values, *state, out)
+        kernels.slide_quartiles(values, clock, ring, ordered, head, out)
         stands = out[2] >= np.ceil(MIN_SHARE * rows)
         return np.where(stands, out[0], np.nan), np.where(stands, out[1], np.nan)
 
@@ -141,14 +142,15 @@ class History:
         kernels.slide_sum(values, *state, out)
         return out[0], out[1]
 
-    def _window(self, key: str, rows: int, empty: tuple[float, ...]) -> tuple[np.ndarray, ...]:
+    def _window(self, key: str, rows: int, empty: tuple[float, ...]) -> Sliding:
         def first() -> Parts:
             nothing = np.array(empty)
             tail = np.repeat(nothing, (rows + 1) * self.assets).reshape(len(empty), rows + 1, self.assets)
             head = np.repeat(nothing, self.assets).reshape(len(empty), self.assets)
             return _clock(self.origin % rows), self._blank(rows), tail, head
 
-        return self.kept(key, first)
+        clock, ring, tail, head = self.kept(key, first)
+        return clock, ring, tail, head
 
     def _blank(self, rows: int) -> Float64[np.ndarray, "rows asset"]:
         return np.full((rows, self.assets), np.nan)

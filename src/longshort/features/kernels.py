@@ -13,7 +13,9 @@ from typing import TypeVar, cast
 
 import numba
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float32, Float64, Int64
+
+TILE_ROWS = 16  # of float32: one line of the processor's cache
 
 Function = TypeVar("Function", bound=Callable[..., object])
 Clock = Int64[np.ndarray, "2"]  # the place of the next row in its block; how many rows have passed
@@ -22,6 +24,8 @@ Ring = Float64[np.ndarray, "window asset"]
 Tail = Float64[np.ndarray, "part longer asset"]
 Head = Float64[np.ndarray, "part asset"]
 Out = Float64[np.ndarray, "part time asset"]
+Line = Float64[np.ndarray, " row"]
+Lines = Float64[np.ndarray, "part row"]
 
 
 def compiled(function: Function) -> Function:
@@ -32,101 +36,141 @@ def compiled(function: Function) -> Function:
 @compiled
 def lag_rows(values: Rows, clock: Clock, ring: Ring, out: Rows) -> None:
     """What went in as many rows ago as the ring has."""
+    place = clock[0]
     for t in range(len(values)):
-        place = clock[0]
         for a in range(values.shape[1]):
             out[t, a] = ring[place, a]
             ring[place, a] = values[t, a]
-        clock[0] = (place + 1) % len(ring)
+        place = place + 1 if place + 1 < len(ring) else 0
+    clock[0] = place
+
+
+@compiled
+def run_sum(values: Line, head: Line, out: Lines) -> None:
+    """Running sum and number of the finite values, on from the head."""
+    total, count = head[0], head[1]
+    for k in range(len(values)):
+        known = np.isfinite(values[k])
+        total += values[k] if known else 0.0
+        count += 1.0 if known else 0.0
+        out[0, k], out[1, k] = total, count
+    head[0], head[1] = total, count
+
+
+@compiled
+def join_sum(tail: Lines, out: Lines) -> None:
+    """Add what the end of the block before held."""
+    for k in range(tail.shape[1]):
+        out[0, k] += tail[0, k]
+        out[1, k] += tail[1, k]
 
 
 @compiled
 def slide_sum(values: Rows, clock: Clock, ring: Ring, tail: Tail, head: Head, out: Out) -> None:
     """The sum and the number of the finite values among the last rows; number 0 until so many rows have passed."""
-    rows, assets = ring.shape
-    for t in range(len(values)):
-        if clock[0] == rows:
-            clock[0] = 0
-            for a in range(assets):
-                head[0, a] = head[1, a] = 0.0
-                for k in range(rows - 1, -1, -1):
-                    known = np.isfinite(ring[k, a])
-                    tail[0, k, a] = tail[0, k + 1, a] + (ring[k, a] if known else 0.0)
-                    tail[1, k, a] = tail[1, k + 1, a] + known
-        place = clock[0]
-        clock[0] += 1
-        clock[1] += 1
-        for a in range(assets):
-            value = values[t, a]
-            ring[place, a] = value
-            if np.isfinite(value):
-                head[0, a] += value
-                head[1, a] += 1.0
-            out[0, t, a] = tail[0, place + 1, a] + head[0, a]
-            out[1, t, a] = tail[1, place + 1, a] + head[1, a] if clock[1] >= rows else 0.0
+    rows, start = len(ring), 0
+    early = min(max(rows - 1 - clock[1], 0), len(values))
+    while start < len(values):
+        place = clock[0] % rows
+        stop = min(start + rows - place, len(values))
+        after = place + stop - start
+        for a in range(ring.shape[1]):
+            if clock[0] == rows:
+                head[:, a] = tail[:, rows, a]
+                run_sum(ring[::-1, a], head[:, a], tail[:, rows - 1 :: -1, a])
+                head[:, a] = tail[:, rows, a]
+            ring[place:after, a] = values[start:stop, a]
+            run_sum(values[start:stop, a], head[:, a], out[:, start:stop, a])
+            join_sum(tail[:, place + 1 : after + 1, a], out[:, start:stop, a])
+        clock[0], clock[1], start = after, clock[1] + stop - start, stop
+    out[1, :early] = 0.0
+
+
+@compiled
+def run_maximum(values: Line, head: Line, out: Lines) -> None:
+    """Running maximum and number of the finite values, on from the head."""
+    most, count = head[0], head[1]
+    for k in range(len(values)):
+        known = np.isfinite(values[k])
+        most = max(most, values[k] if known else -np.inf)
+        count += 1.0 if known else 0.0
+        out[0, k], out[1, k] = most, count
+    head[0], head[1] = most, count
+
+
+@compiled
+def join_maximum(tail: Lines, out: Lines) -> None:
+    """Take the larger of this and what the end of the block before held."""
+    for k in range(tail.shape[1]):
+        out[0, k] = max(out[0, k], tail[0, k])
+        out[1, k] += tail[1, k]
 
 
 @compiled
 def slide_maximum(values: Rows, clock: Clock, ring: Ring, tail: Tail, head: Head, out: Out) -> None:
-    """The largest and the number of the finite values among the last rows; parts begin at minus infinity."""
-    rows, assets = ring.shape
-    for t in range(len(values)):
-        if clock[0] == rows:
-            clock[0] = 0
-            for a in range(assets):
-                head[0, a], head[1, a] = -np.inf, 0.0
-                for k in range(rows - 1, -1, -1):
-                    known = np.isfinite(ring[k, a])
-                    tail[0, k, a] = max(tail[0, k + 1, a], ring[k, a] if known else -np.inf)
-                    tail[1, k, a] = tail[1, k + 1, a] + known
-        place = clock[0]
-        clock[0] += 1
-        clock[1] += 1
-        for a in range(assets):
-            value = values[t, a]
-            ring[place, a] = value
-            if np.isfinite(value):
-                head[0, a] = max(head[0, a], value)
-                head[1, a] += 1.0
-            out[0, t, a] = max(tail[0, place + 1, a], head[0, a])
-            out[1, t, a] = tail[1, place + 1, a] + head[1, a] if clock[1] >= rows else 0.0
+    """The largest and the number of the finite values among the last rows."""
+    rows, start = len(ring), 0
+    early = min(max(rows - 1 - clock[1], 0), len(values))
+    while start < len(values):
+        place = clock[0] % rows
+        stop = min(start + rows - place, len(values))
+        after = place + stop - start
+        for a in range(ring.shape[1]):
+            if clock[0] == rows:
+                head[:, a] = tail[:, rows, a]
+                run_maximum(ring[::-1, a], head[:, a], tail[:, rows - 1 :: -1, a])
+                head[:, a] = tail[:, rows, a]
+            ring[place:after, a] = values[start:stop, a]
+            run_maximum(values[start:stop, a], head[:, a], out[:, start:stop, a])
+            join_maximum(tail[:, place + 1 : after + 1, a], out[:, start:stop, a])
+        clock[0], clock[1], start = after, clock[1] + stop - start, stop
+    out[1, :early] = 0.0
+
+
+@compiled
+def run_variance(values: Line, head: Line, out: Lines) -> None:
+    """Running mean, number and sum of squared deviations, on from the head: Welford (1962)."""
+    mean, count, squares = head[0], head[1], head[2]
+    for k in range(len(values)):
+        if np.isfinite(values[k]):
+            count += 1.0
+            apart = values[k] - mean
+            mean += apart / count
+            squares += apart * (values[k] - mean)
+        out[0, k], out[1, k], out[2, k] = mean, count, squares
+    head[0], head[1], head[2] = mean, count, squares
+
+
+@compiled
+def join_variance(tail: Lines, out: Lines) -> None:
+    """Join two sums of squared deviations as in Chan, Golub, LeVeque (1979); the mean gives way to the variance."""
+    for k in range(tail.shape[1]):
+        count = out[1, k] + tail[1, k]
+        between = out[0, k] - tail[0, k]
+        spread = between * between * (out[1, k] * tail[1, k] / count)
+        out[0, k] = (out[2, k] + tail[2, k] + spread) / count
+        out[1, k] = count
 
 
 @compiled
 def slide_variance(values: Rows, clock: Clock, ring: Ring, tail: Tail, head: Head, out: Out) -> None:
-    """The variance and the number of the finite values among the last rows.
-
-    Parts are mean, number and sum of squared deviations: Welford (1962), joined as in Chan, Golub, LeVeque (1979).
-    """
-    rows, assets = ring.shape
-    for t in range(len(values)):
-        if clock[0] == rows:
-            clock[0] = 0
-            head[:] = 0.0
-            for a in range(assets):
-                for k in range(rows - 1, -1, -1):
-                    tail[:, k, a] = tail[:, k + 1, a]
-                    if np.isfinite(ring[k, a]):
-                        tail[1, k, a] += 1.0
-                        apart = ring[k, a] - tail[0, k, a]
-                        tail[0, k, a] += apart / tail[1, k, a]
-                        tail[2, k, a] += apart * (ring[k, a] - tail[0, k, a])
-        place = clock[0]
-        clock[0] += 1
-        clock[1] += 1
-        for a in range(assets):
-            value = values[t, a]
-            ring[place, a] = value
-            if np.isfinite(value):
-                head[1, a] += 1.0
-                apart = value - head[0, a]
-                head[0, a] += apart / head[1, a]
-                head[2, a] += apart * (value - head[0, a])
-            count = tail[1, place + 1, a] + head[1, a]
-            between = head[0, a] - tail[0, place + 1, a]
-            spread = between * between * (tail[1, place + 1, a] * head[1, a] / count)
-            out[0, t, a] = (tail[2, place + 1, a] + head[2, a] + spread) / count
-            out[1, t, a] = count if clock[1] >= rows else 0.0
+    """The variance and the number of the finite values among the last rows."""
+    rows, start = len(ring), 0
+    early = min(max(rows - 1 - clock[1], 0), len(values))
+    while start < len(values):
+        place = clock[0] % rows
+        stop = min(start + rows - place, len(values))
+        after = place + stop - start
+        for a in range(ring.shape[1]):
+            if clock[0] == rows:
+                head[:, a] = tail[:, rows, a]
+                run_variance(ring[::-1, a], head[:, a], tail[:, rows - 1 :: -1, a])
+                head[:, a] = tail[:, rows, a]
+            ring[place:after, a] = values[start:stop, a]
+            run_variance(values[start:stop, a], head[:, a], out[:, start:stop, a])
+            join_variance(tail[:, place + 1 : after + 1, a], out[:, start:stop, a])
+        clock[0], clock[1], start = after, clock[1] + stop - start, stop
+    out[1, :early] = 0.0
 
 
 @compiled
@@ -136,6 +180,25 @@ def quantile_of(ordered: Float64[np.ndarray, " window"], count: int, share: floa
     below = int(place)
     above = min(below + 1, count - 1)
     return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+
+
+@compiled
+def exchange(ordered: Float64[np.ndarray, " window"], count: int, old: float, value: float) -> int:
+    """Put a value in the place of an old one, in order, where they are there; return the new number of values."""
+    leave = np.searchsorted(ordered[:count], old) if np.isfinite(old) else count
+    count -= np.isfinite(old)
+    if not np.isfinite(value):
+        for k in range(leave, count):
+            ordered[k] = ordered[k + 1]
+        return count
+    while leave < count and ordered[leave + 1] < value:
+        ordered[leave] = ordered[leave + 1]
+        leave += 1
+    while leave > 0 and ordered[leave - 1] > value:
+        ordered[leave] = ordered[leave - 1]
+        leave -= 1
+    ordered[leave] = value
+    return count + 1
 
 
 @compiled
@@ -149,18 +212,8 @@ def slide_quartiles(
         clock[0] = place + 1
         clock[1] += 1
         for a in range(assets):
-            count, kept, old, value = int(head[0, a]), ordered[a], ring[place, a], values[t, a]
-            if np.isfinite(old):
-                first = np.searchsorted(kept[:count], old)
-                for k in range(first, count - 1):
-                    kept[k] = kept[k + 1]
-                count -= 1
-            if np.isfinite(value):
-                first = np.searchsorted(kept[:count], value)
-                for k in range(count, first, -1):
-                    kept[k] = kept[k - 1]
-                kept[first] = value
-                count += 1
+            kept, old, value = ordered[a], ring[place, a], values[t, a]
+            count = exchange(kept, int(head[0, a]), old, value)
             ring[place, a], head[0, a] = value, count
             out[2, t, a] = count if clock[1] >= rows else 0.0
             if count > 0:
@@ -207,3 +260,12 @@ def count_missing(present: Rows, head: Head, out: Rows) -> None:
         for a in range(present.shape[1]):
             head[0, a] = (head[0, a] + 1.0) * (1.0 - present[t, a])
             out[t, a] = head[0, a]
+
+
+@compiled
+def interleave(columns: Float32[np.ndarray, "feature row"], out: Float32[np.ndarray, "row feature"]) -> None:
+    """Lay columns side by side, a few rows at a time: so read and written memory both stay in the cache."""
+    for start in range(0, len(out), TILE_ROWS):
+        for f in range(len(columns)):
+            for row in range(start, min(start + TILE_ROWS, len(out))):
+                out[row, f] = columns[f, row]

@@ -105,7 +105,8 @@ class FeatureStream:
         self.names = names
         self._features = find_features(names, catalog)
         find_features(scaling or (), catalog)
-        self._scaling = {name: (scaling or {}).get(name, f.scaling) for name, f in self._features.items()}
+        self._scaling: dict[str, Scaling] = {name: f.scaling for name, f in self._features.items()}
+        self._scaling.update(scaling or {})
         self._base = {**{name: feature.compute for name, feature in catalog.items()}, **BASE}
         self._halflife_rows = halflife_rows
         self._max_gap_rows = max_gap_rows

@@ -106,8 +106,8 @@ class Windows:
         values = self._kept[:, :, :fill] if whole else self._kept[:, :, :fill].copy()
         values = values.view()
         values.flags.writeable = False
-        known = np.isfinite(values).all(axis=0)
-        complete, there = known.all(axis=1), known[:, fill - fresh :].any(axis=1)
+        known = np.logical_and.reduce(np.isfinite(values))
+        complete, there = known.all(axis=-1), known[:, fill - fresh :].any(axis=-1)
         found: list[_Window] = []
         for asset in np.flatnonzero(there).tolist():
             if complete[asset]:
