@@ -1,7 +1,7 @@
 """The command line. Each command imports what it needs when it runs, so that `longshort --help` is instant.
 
-Exit codes: 0 all is well, 1 an error that one sentence explains or a check that failed, 2 a wrong option,
-130 interrupted.
+Exit codes: 0 all is well, 1 an error that one sentence explains or a check that failed, 2 a wrong option, or a leak
+that was found, 130 interrupted.
 """
 
 import sys
@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from longshort._commands import data_app
-from longshort._commands.options import AsJson, Overrides, StudyPath, exit_unless
+from longshort._commands.options import AsJson, Overrides, StudyPath, exit_unless, exit_with
 from longshort.base.errors import LongshortError
 
 app = typer.Typer(
@@ -54,6 +54,26 @@ def show(study: StudyPath, overrides: Overrides = None) -> None:
 
 
 app.add_typer(data_app.app)
+
+
+@app.command()
+def features(
+    study: Annotated[
+        Path | None, typer.Argument(metavar="[STUDY]", help="A study's folder or file: which of them it reads.")
+    ] = None,
+    overrides: Overrides = None,
+    *,
+    check: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Hold the features of a file to their contracts.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what a network may read, or check features of your own."""
+    from longshort._commands import features as listing
+    from longshort.base.settings import Study
+
+    named = Study.load(study, overrides or ()) if study else None
+    exit_with(listing.features(named, check=check, as_json=as_json))
 
 
 @app.command()

@@ -21,3 +21,9 @@ def exit_unless(fine: bool) -> None:  # noqa: FBT001 a verdict, not a switch
     """Leave with exit code 1 where a check failed."""
     if not fine:
         raise typer.Exit(1)
+
+
+def exit_with(code: int) -> None:
+    """Leave with an exit code; 0 goes on."""
+    if code:
+        raise typer.Exit(code)

@@ -15,6 +15,7 @@ from longshort.data.certificate.certify import Report, quietly
 from longshort.features.panel import FeatureStream, Panel
 from longshort.features.targets import Targets, make_targets
 from longshort.study.folds import Fold, holdout_fold, walk_forward
+from longshort.study.mood import with_news
 from longshort.study.recipe import Recipe, recipe_of
 
 RESULT_ROOMS = ("base", "data", "features", "models")  # whose code a fitted model depends on
@@ -99,11 +100,11 @@ def _development_rows(study: Study, bars: Bars) -> int:
 
 
 def load_bars(study: Study, report: Report = quietly) -> Bars:
-    """The closed bars that a study's data settings name, from its lake or from the embedded market.
+    """The closed bars that a study's data settings name, and what was said in them where it scores the news.
 
     `report` hears of series that must be looked over first because no certificate of theirs holds.
     """
-    return data_market.load_bars(study.data, study.folder, report=report)
+    return with_news(data_market.load_bars(study.data, study.folder, report=report), study)
 
 
 @dataclass(frozen=True)
