@@ -72,7 +72,7 @@ class History:
         """The median and the distance between the quartiles of the last `rows` rows, where 80 % of them are there."""
         clock, ring, ordered, head = self.kept(
             f"quartiles {key} {rows}",
-            lambda: (_clock(), self._blank(rows), np.empty((self.assets, rows)), np.zeros((1, self.assets))),
+            lambda: (_clock(), self._blank(rows), np.zeros((self.assets, rows)), np.zeros((1, self.assets))),
         )
         out = np.full((3, *values.shape), np.nan)
         kernels.slide_quartiles(values, clock, ring, ordered, head, out)

@@ -33,15 +33,14 @@ class Look:
         self.halflife_rows = halflife_rows
         self._base = base
         self._columns: dict[str, Grid] = {}
+        self._computing: set[str] = set()
         self._windows: dict[tuple[str, ...], Windows] = {}
         self._windowed: dict[str, Columns] = {}
 
     def __getitem__(self, name: str) -> Grid:
-        """A base column by name."""
+        """A base column by name, or a feature that no base column goes by the name of."""
         if name not in self._columns:
-            if name not in self._base:
-                raise StudyError(f"a feature reads the column {name!r}, which nothing computes.")
-            self._columns[name] = self._base[name](self)
+            self._columns[name] = self._computed(name)
         return self._columns[name]
 
     def lag(self, name: str, rows: int) -> Grid:
@@ -86,6 +85,16 @@ class Look:
                 self._windows[names] = Windows(self.history, self.bars.grid_row, self.bars.present, inputs)
             self._windowed[key] = self._windows[names].evaluate(key, function)
         return self._windowed[key]
+
+    def _computed(self, name: str) -> Grid:
+        if name not in self._base:
+            raise StudyError(f"a feature reads the column {name!r}, which nothing computes.")
+        if name in self._computing:
+            raise StudyError(f"the column {name!r} reads itself.")
+        self._computing.add(name)
+        column = self._base[name](self)
+        self._computing.remove(name)
+        return column
 
     def _once(self, key: str, compute: Callable[[], Grid]) -> Grid:
         if key not in self._columns:

@@ -8,6 +8,7 @@ The function must be causal (what it says of a row must not change with later on
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -64,7 +65,7 @@ class Windows:
         shape = (len(inputs), history.assets, 2 * RESTART_ROWS)
         self._kept, self._kept_rows, self._fill = history.kept(
             f"windows {' '.join(inputs)}",
-            lambda: (np.empty(shape), np.empty(2 * RESTART_ROWS, np.int64), np.zeros(1, np.int64)),
+            lambda: (np.zeros(shape), np.zeros(2 * RESTART_ROWS, np.int64), np.zeros(1, np.int64)),
         )
         values = np.stack([np.where(present, grid, np.nan).T for grid in inputs.values()])
         edges = np.flatnonzero(np.diff(grid_row // RESTART_ROWS)) + 1
@@ -128,13 +129,25 @@ def _asked(key: str, function: Function, window: _Window) -> Mapping[str, Column
     except Exception as error:
         raise StudyError(
             f"the function {key!r} failed: {type(error).__name__}: {error}",
-            remedy="It gets a dictionary of arrays, as short as one row.",
+            remedy="It gets a dictionary of arrays that it may not change, as short as one row.",
         ) from error
-    length = len(next(iter(window.columns.values())))
-    for name, column in said.items():
-        if column.dtype is not _FLOAT64 or column.shape != (length,):
-            raise StudyError(
-                f"the function {key!r} returned {name!r} as {column.dtype} of shape {column.shape}.",
-                remedy=f"Expected float64 of shape ({length},): one number per row that it was given.",
-            )
+    shape = next(iter(window.columns.values())).shape
+    wrong = _wrong(said, shape)
+    if wrong:
+        raise StudyError(
+            f"the function {key!r} returned {wrong}.",
+            remedy=f"Expected a dictionary of float64 arrays of shape {shape}: one number per row that it was given.",
+        )
     return said
+
+
+def _wrong(said: object, shape: tuple[int, ...]) -> str:
+    """What is wrong with a function's answer, in words; empty where nothing is."""
+    if not isinstance(said, Mapping):
+        return f"{type(said).__name__}, not arrays by name"
+    for name, column in cast("Mapping[str, object]", said).items():
+        if not isinstance(column, np.ndarray):
+            return f"{name!r} as {type(column).__name__}, not an array"
+        if column.dtype is not _FLOAT64 or column.shape != shape:
+            return f"{name!r} as {column.dtype} of shape {column.shape}"
+    return ""
