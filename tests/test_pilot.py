@@ -15,10 +15,10 @@ from longshort.models.forecast import Forecast, StudentT
 from longshort.models.lstm import NAME
 from longshort.policy.rivals import MOMENTUM_ROWS, RIVALS, rival_exposure
 from longshort.policy.steering import Rule, Steering, decide, exposures
+from longshort.study.audit.stages import stages_of
 from longshort.study.evaluate import evaluate
 from longshort.study.market import Market
 from longshort.study.money import rule_of
-from longshort.study.stages import stages_of
 from longshort.study.walk import Walk, walk
 
 from .markets import poisoned, punched

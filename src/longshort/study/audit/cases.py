@@ -19,6 +19,7 @@ from longshort.study.audit.plausibility import Case
 Kind = Literal["levels", "returns"]
 Numbers = Float64[np.ndarray, "_"]  # of a file, of what came, or of the rows that both have
 Instants = Int64[np.ndarray, "_"]
+Chosen = Bool[np.ndarray, "_"]
 
 LEVEL_MEMORY = 0.9  # the correlation of neighbors that levels have and returns have not
 LEAST_LEVEL = 0.25  # a forecast of prices is not, as a rule, below this share of the lowest price
@@ -96,7 +97,7 @@ def _case(stated: Stated, at: Instants, series: tuple[Numbers, ...]) -> Case:
     )  # fmt: skip
 
 
-def _places(stated: Stated, track: Track, path: Path) -> tuple[Instants, Instants, Bool[np.ndarray, "_"]]:
+def _places(stated: Stated, track: Track, path: Path) -> tuple[Instants, Instants, Chosen]:
     """Where in what came each usable forecast aims, where it was made, and which forecasts those are."""
     place = np.searchsorted(track.at, stated.at)
     found = track.at[np.minimum(place, len(track.at) - 1)] == stated.at
@@ -128,7 +129,7 @@ def _plain_change(last: Numbers, value: Numbers) -> Numbers:
     return value - last
 
 
-def _refuse_unmatched(stated: Stated, found: Bool[np.ndarray, "_"], path: Path) -> None:
+def _refuse_unmatched(stated: Stated, found: Chosen, path: Path) -> None:
     missing = np.flatnonzero(np.isfinite(stated.forecast) & ~found)
     if len(missing) > UNMATCHED * len(found):
         first = format_instant(int(stated.at[missing[0]]))
