@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from . import plan as plans
+from .audits import Audited
 from .data import Proved, prove_following, prove_kills, prove_mixtures, prove_planted
 from .leaks import Found
 from .record import Claim, clopper_pearson, write_page
@@ -101,6 +102,21 @@ def prove_causality(plan: plans.Plan) -> Proved:
     return claims, _seconds([*looked, *refitted, *streamed, *caught]), NOTES[1:]
 
 
+def prove_clean(plan: plans.Plan) -> Proved:
+    """The audit accuses no honest study."""
+    found: list[Audited] = run("audits of honest studies", plans.audit_jobs(plan))
+    accused = [alarm for audited in found for alarm in audited.alarms]
+    claim = Claim(
+        title=f"The audit of honest studies ({sum(audited.checks for audited in found):,} checks)",
+        counted="studies accused",
+        hits=sum(bool(audited.alarms) for audited in found),
+        of=len(found),
+        claim="none",
+        holds=not accused,
+    )
+    return [claim], _seconds(found), accused
+
+
 def _alone(found: Sequence[Judged], opponent: str, metric: str, horizon_bars: int) -> Claim:
     hits = sum(judged.p_values[opponent, metric, horizon_bars] < FALSE_ALARMS for judged in found)
     return Claim(
@@ -127,7 +143,7 @@ def _total(found: Sequence[Found], what: str) -> tuple[int, int]:
     return sum(getattr(f, what) for f in found), sum(f.looked for f in found)
 
 
-def _seconds(found: Sequence[Judged | Found]) -> float:
+def _seconds(found: Sequence[Judged | Found | Audited]) -> float:
     return sum(f.seconds for f in found)
 
 
@@ -147,6 +163,7 @@ PROOFS: Mapping[str, Callable[[plans.Plan], Proved]] = MappingProxyType(
         "honesty": prove_honesty,
         "power": prove_power,
         "causality": prove_causality,
+        "clean": prove_clean,
         "kills": prove_kills,
         "following": prove_following,
         "mixtures": prove_mixtures,

@@ -10,7 +10,7 @@ from longshort.base.jobs import Job
 from longshort.base.settings import Study
 from tests.planted import LENGTHS, certify_planted
 
-from . import following, kills, leaks, mixtures, verdicts
+from . import audits, following, kills, leaks, mixtures, verdicts
 
 ROOT = Path(__file__).parents[2]
 REAL = ROOT.parent / "shared" / "data"
@@ -32,6 +32,7 @@ class Plan:
     planted: int
     leak_markets: int
     every_bars: int
+    audits: int
     kill_batches: int
     kills_per_batch: int
     hours: int
@@ -45,6 +46,7 @@ FULL = Plan(
     planted=100,
     leak_markets=8,
     every_bars=1,
+    audits=50,
     kill_batches=10,
     kills_per_batch=5,
     hours=30,
@@ -57,6 +59,7 @@ SAMPLE = Plan(
     planted=6,
     leak_markets=1,
     every_bars=20,
+    audits=2,
     kill_batches=2,
     kills_per_batch=2,
     hours=2,
@@ -122,6 +125,11 @@ def stream_jobs(plan: Plan) -> list[Job]:
 def control_jobs(plan: Plan) -> list[Job]:
     """A feature that sees the next bar: the search for leaks must find it."""
     return [_job(f"control {plan.every_bars}", leaks.control, plan.every_bars)]
+
+
+def audit_jobs(plan: Plan) -> list[Job]:
+    """Honest studies, one market each."""
+    return [_job(f"audited {seed}", audits.audited, seed) for seed in range(plan.audits)]
 
 
 def kill_jobs(plan: Plan) -> list[Job]:
