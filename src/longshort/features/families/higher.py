@@ -28,9 +28,11 @@ def _rows(look: Look, unit: str) -> int:
 def _closed(look: Look, key: str, values: Grid, unit: str) -> Grid:
     """What a column said when the last such bar closed."""
     closes = look.bars.closed_at % UNITS[unit] == 0
-    said = np.where(np.isfinite(values), values, MISSING)
-    carried = look.history.last_known(key, np.where(closes[:, None], said, np.nan))
-    return np.where(carried == MISSING, np.nan, carried)
+    said = np.full(values.shape, np.nan)
+    said[closes] = np.nan_to_num(values[closes], nan=MISSING)
+    carried = look.history.last_known(key, said)
+    carried[carried == MISSING] = np.nan
+    return carried
 
 
 def _extreme(unit: str, *, highest: bool) -> Compute:

@@ -1,13 +1,13 @@
 """The classic indicators without a unit: of log prices, distances in volatilities, oscillators in [-1, 1] or so.
 
-A coin that does not move has 0 everywhere. What remembers only its window is an operator over rows; what smooths as
-Wilder did comes from TA-Lib, which counts the bars that are there and has settled to 1e-6 within 512 of them.
+A coin that does not move has 0 everywhere. Smoothings count from the first bar: they agree with TA-Lib's to 1e-6 once
+its own first values are forgotten, and cost one step per bar. The last two ask TA-Lib itself, which counts bars that
+are there in windows of 512 to 1,024 rows.
 """
 
 from types import MappingProxyType
 
 import numpy as np
-import talib
 from jaxtyping import Float64
 
 from longshort.features.families.volume import share_of
@@ -21,53 +21,69 @@ BAND_ROWS, STOCHASTIC_ROWS = 20, 14
 PRICES = ("log_high", "log_low", "log_close")
 
 
-def _of_closes(columns: Columns) -> Columns:
-    """What smooths log closes.
-
-    TA-Lib's CMO has Wilder's smoothing, unlike Chande's: it is RSI / 50 - 1, and 0 instead of -1 where nothing moved.
-    """
-    level = columns["log_close"]
-    return {"rsi": talib.CMO(level, 14) / 100.0, "macd": talib.MACD(level, 12, 26, 9)[2]}
+def _halflife(weight: float) -> float:
+    """In rows, of an average that gives the newest row this weight."""
+    return float(np.log(0.5) / np.log(1.0 - weight))
 
 
-def _of_ranges(columns: Columns) -> Columns:
-    """What smooths true ranges and directional movements."""
-    high, low, close = _prices(columns)
-    balance = talib.PLUS_DI(high, low, close, 14) - talib.MINUS_DI(high, low, close, 14)
-    return {
-        "atr": talib.ATR(high, low, close, 14),
-        "adx": talib.ADX(high, low, close, 14) / 100.0,
-        "directional": balance / 100.0,
-    }
+WILDER_14 = _halflife(1.0 / 14.0)
+FAST, SLOW, SIGNAL = (_halflife(2.0 / (rows + 1.0)) for rows in (12, 26, 9))
 
 
-def _of_extremes(columns: Columns) -> Columns:
+def _true_range(look: Look) -> Grid:
+    """Of log prices: from the close before, where that is further away."""
+    before = look.lag("log_close", 1)
+    return np.maximum(look["log_high"], before) - np.minimum(look["log_low"], before)
+
+
+def _rise(look: Look) -> Grid:
+    return look["log_high"] - look.lag("log_high", 1)
+
+
+def _fall(look: Look) -> Grid:
+    return look.lag("log_low", 1) - look["log_low"]
+
+
+def _movement(name: str, other: str) -> Compute:
+    """Wilder's directional movement (1978): the further of two new extremes, the other one 0."""
+    return lambda look: np.where(look[name] > look[other], np.maximum(look[name], 0.0), 0.0 * look[other])
+
+
+def _balance(look: Look) -> Grid:
+    return look.ewma("upward", WILDER_14) - look.ewma("downward", WILDER_14)
+
+
+def _directional_index(look: Look) -> Grid:
+    both = look.ewma("upward", WILDER_14) + look.ewma("downward", WILDER_14)
+    return np.abs(look["directional_balance"]) / np.maximum(both, MIN_VOLATILITY)
+
+
+def _rsi(look: Look) -> Grid:
+    """(RSI - 50) / 50: gains less losses over gains plus losses."""
+    return look.ewma("log_return", WILDER_14) / np.maximum(
+        look.ewma("absolute_return", WILDER_14), MIN_VOLATILITY
+    )
+
+
+def _macd(look: Look) -> Grid:
+    return (look["macd_line"] - look.ewma("macd_line", SIGNAL)) / look["volatility"]
+
+
+def _directional(look: Look) -> Grid:
+    return look["directional_balance"] / np.maximum(look.ewma("true_range", WILDER_14), MIN_VOLATILITY)
+
+
+def _aroon(columns: Columns) -> Columns:
+    import talib
+
     return {"aroon": talib.AROONOSC(columns["log_high"], columns["log_low"], 25) / 100.0}
 
 
-def _of_deviations(columns: Columns) -> Columns:
-    high, low, close = _prices(columns)
+def _cci(columns: Columns) -> Columns:
+    import talib
+
+    high, low, close = (columns[name] for name in PRICES)
     return {"cci": talib.CCI(high, low, close, 20) / 100.0}
-
-
-def _prices(columns: Columns) -> tuple[Series, Series, Series]:
-    return columns["log_high"], columns["log_low"], columns["log_close"]
-
-
-def _closes(look: Look, name: str) -> Grid:
-    return look.windowed("closes", _of_closes, ("log_close",))[name]
-
-
-def _ranges(look: Look, name: str) -> Grid:
-    return look.windowed("ranges", _of_ranges, PRICES)[name]
-
-
-def _aroon(look: Look) -> Grid:
-    return look.windowed("extremes", _of_extremes, ("log_high", "log_low"))["aroon"]
-
-
-def _cci(look: Look) -> Grid:
-    return look.windowed("deviations", _of_deviations, PRICES)["cci"]
 
 
 def _log_ratio(look: Look, movement: Grid) -> Grid:
@@ -92,6 +108,14 @@ def _money_flow(look: Look) -> Grid:
 
 BASE: MappingProxyType[str, Compute] = MappingProxyType(
     {
+        "true_range": _true_range,
+        "rise": _rise,
+        "fall": _fall,
+        "upward": _movement("rise", "fall"),
+        "downward": _movement("fall", "rise"),
+        "directional_balance": _balance,
+        "directional_index": _directional_index,
+        "macd_line": lambda look: look.ewma("log_close", FAST) - look.ewma("log_close", SLOW),
         "stochastic": _stochastic,
         "slow_stochastic": lambda look: look.mean("stochastic", 3),
         "money_flow": _money_flow,
@@ -105,7 +129,7 @@ def _from_mean(rows: int, *, default: bool) -> Feature:
         return (look["log_close"] - look.mean("log_close", rows)) / (look["volatility"] * np.sqrt(rows))
 
     summary = f"distance of the close from its mean of {rows} bars, in volatilities of so many bars"
-    return _feature(compute, "close", max(rows, SCALE_ROWS), summary, context="recursive", default=default)
+    return _feature(compute, "close", max(rows, SCALE_ROWS), summary, default=default)
 
 
 def _feature(
@@ -114,7 +138,7 @@ def _feature(
     warmup_rows: int,
     summary: str,
     *,
-    context: Context = "restarted",
+    context: Context = "recursive",
     default: bool = True,
 ) -> Feature:
     return Feature(
@@ -130,13 +154,11 @@ def _feature(
 
 TABLE: MappingProxyType[str, Feature] = MappingProxyType(
     {
-        "rsi_14": _feature(
-            lambda look: _closes(look, "rsi"), "close", 15, "RSI of 14 bars, 50 at 0, 100 at 1"
-        ),
+        "rsi_14": _feature(_rsi, "close", 11, "RSI of 14 bars, 50 at 0, 100 at 1"),
         "macd": _feature(
-            lambda look: _closes(look, "macd") / look["volatility"],
+            _macd,
             "close",
-            34,
+            SCALE_ROWS,
             "MACD histogram (12, 26, 9) of log closes, in volatilities",
         ),
         "band_20": _feature(
@@ -151,22 +173,24 @@ TABLE: MappingProxyType[str, Feature] = MappingProxyType(
             "close",
             SCALE_ROWS,
             "log of the standard deviation of 20 log closes over the volatility",
-            context="recursive",
         ),
         "atr_14": _feature(
-            lambda look: _log_ratio(look, _ranges(look, "atr")),
+            lambda look: _log_ratio(look, look.ewma("true_range", WILDER_14)),
             "high low close",
             SCALE_ROWS,
             "log of the average true range of 14 bars over the volatility",
             default=False,
         ),
         "adx_14": _feature(
-            lambda look: _ranges(look, "adx"), "high low close", 28, "ADX of 14 bars, 100 at 1"
+            lambda look: look.ewma("directional_index", WILDER_14),
+            "high low close",
+            20,
+            "ADX of 14 bars, 100 at 1",
         ),
         "directional_14": _feature(
-            lambda look: _ranges(look, "directional"),
+            _directional,
             "high low close",
-            15,
+            11,
             "+DI less -DI of 14 bars, 100 at 1",
             default=False,
         ),
@@ -186,10 +210,20 @@ TABLE: MappingProxyType[str, Feature] = MappingProxyType(
             default=False,
         ),
         "cci_20": _feature(
-            _cci, "high low close", 20, "commodity channel index of 20 bars, 100 at 1", default=False
+            lambda look: look.windowed("cci", _cci, PRICES)["cci"],
+            "high low close",
+            20,
+            "commodity channel index of 20 bars, 100 at 1",
+            context="restarted",
+            default=False,
         ),
         "aroon_25": _feature(
-            _aroon, "high low", 26, "Aroon oscillator: 1 with a new high and an old low", default=False
+            lambda look: look.windowed("aroon", _aroon, PRICES)["aroon"],
+            "high low",
+            26,
+            "Aroon oscillator of 25 bars: 1 with a new high and an old low",
+            context="restarted",
+            default=False,
         ),
         "mfi_14": _feature(
             lambda look: share_of(look, "money_flow", "money", 14),

@@ -44,8 +44,8 @@ def share_of(look: Look, part: str, whole: str, rows: int) -> Grid:
 
 def _illiquidity(look: Look, rows: int) -> Grid:
     """Log of Amihud (2002): absolute return per turnover, sums over the window, so that idle bars do no harm."""
-    moved = np.maximum(look.mean("absolute_return", rows), MIN_VOLATILITY)
-    return np.log(moved) - np.log(look.mean("turnover", rows) + 1.0)
+    moved = np.maximum(look.total("absolute_return", rows) / rows, MIN_VOLATILITY)
+    return np.log(moved) - np.log(look.total("turnover", rows) / rows + 1.0)
 
 
 def _from_average_price(rows: int) -> Compute:
