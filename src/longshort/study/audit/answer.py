@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Generic
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int64
 
 from longshort.base.errors import DataError, LongshortError
 from longshort.base.stage import Arrays, History, Instants, Stage, Timeline, differing
@@ -43,13 +43,14 @@ class Offence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject(Generic[History]):
-    """A stage, the history that it is audited on, and what it says of the whole of it."""
+    """A stage, the history that it is audited on, what it says of the whole of it, and how long that takes."""
 
     stage: Stage[History]
     timeline: Timeline[History]
     history: History
     instants: Instants
     whole: Answer
+    seconds: float = 0.0
 
     @property
     def aligned(self) -> bool:
@@ -140,7 +141,9 @@ def _of(answer: Answer, name: str, stage: str) -> np.ndarray:
     return answer.arrays[name]
 
 
-def _moved_clock(mine: Instants, theirs: Instants, instant: int) -> Offence | None:
+def _moved_clock(
+    mine: Int64[np.ndarray, " mine"], theirs: Int64[np.ndarray, " theirs"], instant: int
+) -> Offence | None:
     both = min(len(mine), len(theirs))
     wrong = np.flatnonzero(mine[:both] != theirs[:both])
     if not len(wrong) and len(mine) == len(theirs):

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from longshort.base.stage import Arrays, History, Rows, differing
+from longshort.base.stage import Arrays, History, differing
 from longshort.study.audit.answer import FAILURES, Answer, Offence, Subject, columns_of, first_offence, sliced
 from longshort.study.audit.proof import Cuts, Proof, Watch, chosen_cuts, spread, try_cuts
 from longshort.study.audit.reach import striped
@@ -28,7 +28,7 @@ def truncation(subject: Subject[History], watch: Watch, rng: np.random.Generator
     if offence:
         return Proof(looked=1, offence=offence)
     proof = _streamed(subject, watch.share(0.3)) if subject.stage.stream and subject.rows else Proof()
-    if proof.offence is None and subject.stage.anywhere:
+    if proof.offence is None and subject.stage.anywhere and not _every_cut_fits(subject, watch):
         proof += _in_windows(subject, watch.share(0.5), rng)
     if proof.offence is None:
         cuts = chosen_cuts(subject, subject.stage.borders)
@@ -51,6 +51,11 @@ def poison(subject: Subject[History], watch: Watch, rng: np.random.Generator) ->
             unknown=False,
         )
     return proof
+
+
+def _every_cut_fits(subject: Subject[History], watch: Watch) -> bool:
+    """Whether there is time to cut the whole history at every instant, so that slices would add nothing."""
+    return (subject.rows + len(subject.whole.at)) * subject.seconds < 0.7 * watch.left
 
 
 def _in_windows(subject: Subject[History], watch: Watch, rng: np.random.Generator) -> Proof:
@@ -172,7 +177,7 @@ def _streamed_offence(subject: Subject[History], arrays: Arrays, start: int, see
     return min(found, key=lambda offence: offence.row, default=None)
 
 
-def _sizes(mine: np.ndarray, theirs: np.ndarray, place: Rows) -> float:
+def _sizes(mine: np.ndarray, theirs: np.ndarray, place: np.ndarray) -> float:
     if not len(place) or mine.shape != theirs.shape or mine.dtype.kind not in "fiub":
         return float("nan")
     first = tuple(int(i) for i in place[0])

@@ -7,7 +7,7 @@ do, nor when the wishes formed at it or later are others: the bar that triggered
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
 from longshort.base.clock import format_instant
 from longshort.base.stage import History, Rows, Timeline, differing
@@ -118,7 +118,7 @@ def _rows(account: Account[History], edges: Rows, count: int) -> Iterator[int]:
     yield from rest[spread(len(rest))].tolist()
 
 
-def _mixed(often: Rows, seldom: Rows) -> Iterator[int]:
+def _mixed(often: Rows, seldom: Int64[np.ndarray, " other"]) -> Iterator[int]:
     for k, row in enumerate(often.tolist()):
         yield row
         if k % 2 and k // 2 < len(seldom):

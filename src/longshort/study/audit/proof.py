@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from longshort.base.clock import format_instant
-from longshort.base.stage import History, Instants
+from longshort.base.stage import History
 from longshort.study.audit.answer import FAILURES, Offence, Subject, ask, first_offence
 from longshort.study.audit.record import Check, Finding
 
@@ -54,8 +54,8 @@ class Proof:
 class Cuts:
     """Instants to cut at in the order in which they are tried: forced ones first, each group evenly spread."""
 
-    forced: Instants
-    others: Instants
+    forced: Int64[np.ndarray, " forced"]
+    others: Int64[np.ndarray, " other"]
     words: str = "edges and borders"
     least: int = LEAST
 

@@ -24,9 +24,9 @@ Check = Literal[
 ]
 Outcome = Literal["clean", "warning", "not run", "implausible", "leak"]
 SEVERITY: tuple[Outcome, ...] = (
+    "not run",
     "clean",
     "warning",
-    "not run",
     "implausible",
     "leak",
 )  # the last is the worst
@@ -154,7 +154,7 @@ class Scoring:
     """The figures of an evaluation as a function of how many rows are evaluated at once, with how many were."""
 
     name: str
-    score: Callable[[int], Mapping[str, float]]
+    score: Callable[[int], Mapping[str, float | int]]
     sizes: tuple[int, ...] = (1, 7, 32, ALL_ROWS)
 
 

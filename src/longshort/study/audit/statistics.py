@@ -111,11 +111,11 @@ def _correlation(forecast: PerCoin, actual: PerCoin, rows: int) -> float:
     return float(np.corrcoef(x, y)[0, 1])
 
 
-def _unequal(mine: Mapping[str, float], theirs: Mapping[str, float]) -> list[str]:
+def _unequal(mine: Mapping[str, float | int], theirs: Mapping[str, float | int]) -> list[str]:
     return [name for name in sorted({*mine, *theirs}) if not _same(mine.get(name), theirs.get(name))]
 
 
-def _same(left: float | None, right: float | None) -> bool:
+def _same(left: float | int | None, right: float | int | None) -> bool:
     if left is None or right is None:
         return False
     if isinstance(left, int) and isinstance(right, int):
