@@ -42,27 +42,31 @@ class History:
 
     def mean(self, key: str, values: Grid, rows: int) -> Grid:
         """The mean of the last `rows` rows, once so many have passed, where at least 80 % of them are there."""
-        total, count = self._sum(f"mean {key} {rows}", values, rows)
-        return _ratio(total, count, np.ceil(MIN_SHARE * rows))
+        out = self._sum(f"mean {key} {rows}", values, rows)
+        kernels.divide(out, np.ceil(MIN_SHARE * rows))
+        return out[0]
 
     def total(self, key: str, values: Grid, rows: int) -> Grid:
         """The sum of those of the last `rows` rows that are there, where at least 80 % of them are."""
-        total, count = self._sum(f"total {key} {rows}", values, rows)
-        return np.where(count >= np.ceil(MIN_SHARE * rows), total, np.nan)
+        out = self._sum(f"total {key} {rows}", values, rows)
+        kernels.hold(out, np.ceil(MIN_SHARE * rows))
+        return out[0]
 
     def std(self, key: str, values: Grid, rows: int) -> Grid:
         """The standard deviation (divided by the number of rows, not one less) of the last `rows` rows."""
         state = self._window(f"std {key} {rows}", rows, (0.0, 0.0, 0.0))
         out = np.empty((3, *values.shape))
         kernels.slide_variance(values, *state, out)
-        return np.where(out[1] >= np.ceil(MIN_SHARE * rows), np.sqrt(out[0]), np.nan)
+        kernels.hold(out, np.ceil(MIN_SHARE * rows))
+        return np.sqrt(out[0])
 
     def maximum(self, key: str, values: Grid, rows: int) -> Grid:
         """The largest of the last `rows` rows, where at least 80 % of them are there."""
         state = self._window(f"maximum {key} {rows}", rows, (-np.inf, 0.0))
         out = np.empty((2, *values.shape))
         kernels.slide_maximum(values, *state, out)
-        return np.where(out[1] >= np.ceil(MIN_SHARE * rows), out[0], np.nan)
+        kernels.hold(out, np.ceil(MIN_SHARE * rows))
+        return out[0]
 
     def minimum(self, key: str, values: Grid, rows: int) -> Grid:
         """The smallest of the last `rows` rows, where at least 80 % of them are there."""
@@ -87,14 +91,16 @@ class History:
         (head,) = self.kept(f"ewma {key} {halflife_rows}", lambda: (np.zeros((2, self.assets)),))
         out = np.empty((2, *values.shape))
         kernels.decay(values, 1.0 - 0.5 ** (1.0 / halflife_rows), head, out)
-        return _ratio(out[0], out[1], 0.5)
+        kernels.divide(out, 0.5)
+        return out[0]
 
     def expanding_mean(self, key: str, values: Grid, at_least: int) -> Grid:
         """The mean of everything since the first row, once `at_least` rows are there."""
         (head,) = self.kept(f"expanding {key}", lambda: (np.zeros((2, self.assets)),))
         out = np.empty((2, *values.shape))
         kernels.grow(values, head, out)
-        return _ratio(out[0], out[1], float(at_least))
+        kernels.divide(out, float(at_least))
+        return out[0]
 
     def last_known(self, key: str, values: Grid) -> Grid:
         """The last value that was not NaN, however long ago."""
@@ -136,11 +142,11 @@ class History:
         for key, _, part in sorted(places, key=lambda place: int(place[1])):
             self._kept[key] = (*self._kept.get(key, ()), part.copy())
 
-    def _sum(self, key: str, values: Grid, rows: int) -> tuple[Grid, Grid]:
+    def _sum(self, key: str, values: Grid, rows: int) -> Float64[np.ndarray, "part time asset"]:
         state = self._window(key, rows, (0.0, 0.0))
         out = np.empty((2, *values.shape))
         kernels.slide_sum(values, *state, out)
-        return out[0], out[1]
+        return out
 
     def _window(self, key: str, rows: int, empty: tuple[float, ...]) -> Sliding:
         def first() -> Parts:
@@ -174,7 +180,3 @@ def across(values: Grid) -> Grid:
 
 def _clock(place: int = 0) -> np.ndarray:
     return np.array([place, 0], dtype=np.int64)
-
-
-def _ratio(total: Grid, count: Grid, at_least: float) -> Grid:
-    return np.divide(total, count, out=np.full_like(total, np.nan), where=count >= at_least)

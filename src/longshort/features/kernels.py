@@ -13,9 +13,7 @@ from typing import TypeVar, cast
 
 import numba
 import numpy as np
-from jaxtyping import Float32, Float64, Int64
-
-TILE_ROWS = 16  # of float32: one line of the processor's cache
+from jaxtyping import Float64, Int64
 
 Function = TypeVar("Function", bound=Callable[..., object])
 Clock = Int64[np.ndarray, "2"]  # the place of the next row in its block; how many rows have passed
@@ -174,6 +172,23 @@ def slide_variance(values: Rows, clock: Clock, ring: Ring, tail: Tail, head: Hea
 
 
 @compiled
+def hold(out: Out, least: float) -> None:
+    """Withdraw what rests on fewer than so many values."""
+    for t in range(out.shape[1]):
+        for a in range(out.shape[2]):
+            if out[1, t, a] < least:
+                out[0, t, a] = np.nan
+
+
+@compiled
+def divide(out: Out, least: float) -> None:
+    """Sums become means; what rests on less is withdrawn."""
+    for t in range(out.shape[1]):
+        for a in range(out.shape[2]):
+            out[0, t, a] = out[0, t, a] / out[1, t, a] if out[1, t, a] >= least else np.nan
+
+
+@compiled
 def quantile_of(ordered: Float64[np.ndarray, " window"], count: int, share: float) -> float:
     """A quantile of the first numbers of an ordered array, linear between two of them."""
     place = share * (count - 1)
@@ -260,12 +275,3 @@ def count_missing(present: Rows, head: Head, out: Rows) -> None:
         for a in range(present.shape[1]):
             head[0, a] = (head[0, a] + 1.0) * (1.0 - present[t, a])
             out[t, a] = head[0, a]
-
-
-@compiled
-def interleave(columns: Float32[np.ndarray, "feature row"], out: Float32[np.ndarray, "row feature"]) -> None:
-    """Lay columns side by side, a few rows at a time: so read and written memory both stay in the cache."""
-    for start in range(0, len(out), TILE_ROWS):
-        for f in range(len(columns)):
-            for row in range(start, min(start + TILE_ROWS, len(out))):
-                out[row, f] = columns[f, row]

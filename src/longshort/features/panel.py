@@ -11,13 +11,15 @@ from longshort.base.errors import DataError
 from longshort.data.bars import Bars
 from longshort.features.catalog import BASE, FEATURES, find_features
 from longshort.features.history import Grid, History
-from longshort.features.kernels import TILE_ROWS, interleave
 from longshort.features.look import Feature, Look, Scaling
 from longshort.features.windowed import RESTART_ROWS
 
 LEVELS = ("log_volatility", "log_expanding_volatility")
 PIECE_CELLS = (
     32_768  # a long history is taken in pieces of so many bars: their columns stay in the processor's cache
+)
+PAD_CELLS = (
+    16  # between columns, lest as many of them as there are compete for the same few lines of the cache
 )
 OWN_SCALE = ("train", "none")  # what is not scaled here: by the model, or at all
 STANDARDISED = ("train", "volatility")  # what still is, on the training rows
@@ -179,12 +181,12 @@ class FeatureStream:
     def _fill_values(self, panel: Panel, look: Look) -> Bool[np.ndarray, "time asset"]:
         """Write every feature, and say where all that are not optional are known."""
         cells = panel.usable.size
-        columns = np.empty((len(self.names), cells + TILE_ROWS), dtype=np.float32)[:, :cells]
+        columns = np.empty((len(self.names), cells + PAD_CELLS), dtype=np.float32)[:, :cells]
         known = np.ones(cells, dtype=bool)
         for column, (name, feature) in zip(columns, self._features.items(), strict=True):
             column[:] = self._scaled(look, name, feature.compute(look)).reshape(-1)
             known &= feature.optional or np.isfinite(column)
-        interleave(columns, panel.values.reshape(cells, len(self.names)))
+        panel.values.reshape(cells, len(self.names))[:] = columns.T
         return known.reshape(panel.usable.shape)
 
     def _scaled(self, look: Look, name: str, values: Grid) -> Grid:
