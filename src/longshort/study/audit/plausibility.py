@@ -24,6 +24,7 @@ MOST_R2 = 0.01  # of returns, against no change
 MOST_CORRELATION = 0.125  # what 54 % of directions mean for two normal variables
 MOST_EXACT = 0.5  # the share of forecasts that may hit a price that moved to the last digit
 LAGS = 10
+NAMES = ("equality", "timing", "direction", "RMSE", "R² of returns", "MAPE", "last value")
 SERIES = ("target_at", "came", "move", "last", "actual", "forecast")
 FEW = 50  # forecasts, below which nothing is judged
 SAME = 1e-9  # relative: equal to the last digit of most files
@@ -66,17 +67,19 @@ def judge(cases: Sequence[Case], clock: Callable[[], float]) -> list[Finding]:
         tested = [
             partial(check, alarm=alarm) for check in (known_early, direction, error, returns_r2, percentage)
         ]
-        for check in (identical, *tested, persistence):
+        for name, check in zip(NAMES, (identical, *tested, persistence), strict=True):
             began = clock()
             found = check(case)
             if found:
                 findings.append(
-                    replace(found, stage=case.name, looked=len(case.came), seconds=clock() - began)
+                    replace(
+                        found, stage=case.name, where=name, looked=len(case.came), seconds=clock() - began
+                    )
                 )
     if len(cases) > 1:
         began = clock()
         looked = sum(len(case.came) for case in cases)
-        found = replace(together(cases), stage=f"all {len(cases)} series", looked=looked)
+        found = replace(together(cases), stage=f"all {len(cases)} series", where="direction", looked=looked)
         findings.append(replace(found, seconds=clock() - began))
     return findings
 
