@@ -9,14 +9,15 @@
     units            prices in another unit give the same number, where the feature says so
 
 Every bar of a stretch that holds gaps, midnights and a restart of windows is streamed, and so seen without any later
-one. The embedded market supplies every record, so that no feature is excused; a study's bars may be added.
+one. The embedded market supplies every record, so that no feature is excused; a study's bars may be added, and all of
+them are streamed.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool
 
 from longshort.base.errors import LongshortError
 from longshort.data.bars import Bars
@@ -56,7 +57,7 @@ class _Trial:
     feature: Feature
     catalog: Mapping[str, Feature]
 
-    def values(self, bars: Bars, history: History | None = None) -> Grid:
+    def values(self, bars: Bars, history: History | None = None) -> np.ndarray:
         history = history or _history(bars)
         base = {**{name: f.compute for name, f in self.catalog.items()}, **BASE}
         look = Look(bars, history, HALFLIFE_ROWS, base)
@@ -85,8 +86,10 @@ def problems(
         broken = list(_values(trial, complete, values))
         if broken:
             return broken
-        for market in (holey, *([bars[-rows:]] if bars is not None and len(bars) else [])):
-            broken += _time(trial, market)
+        first = dense_from(holey)
+        broken += _time(trial, holey, range(first, first + DENSE))
+        if bars is not None and len(bars):
+            broken += _time(trial, bars[-rows:], range(1, min(rows, len(bars))))
         if broken:
             return broken
         broken += [*_warm_up(trial, values), *_recovery(trial, holey)]
@@ -95,7 +98,7 @@ def problems(
         return [trial.problem("values", f"cannot be computed: {error}")]
 
 
-def _values(trial: _Trial, bars: Bars, values: Grid) -> Iterator[Problem]:
+def _values(trial: _Trial, bars: Bars, values: np.ndarray) -> Iterator[Problem]:
     """Shape, type, size, and the same again: without these nothing else is worth asking."""
     if values.dtype != np.float64 or values.shape != bars.close.shape:
         text = f"gives {values.dtype} of shape {values.shape}, not float64 of shape {bars.close.shape}."
@@ -110,7 +113,7 @@ def _values(trial: _Trial, bars: Bars, values: Grid) -> Iterator[Problem]:
         yield trial.problem("repeatable", text, row)
 
 
-def _time(trial: _Trial, bars: Bars) -> list[Problem]:
+def _time(trial: _Trial, bars: Bars, dense: range) -> list[Problem]:
     """Cut off, replaced and streamed: the first leak found is told, and a stream is only asked of the honest."""
     whole = trial.values(bars)
     infinite = _first(np.isinf(whole))
@@ -122,10 +125,10 @@ def _time(trial: _Trial, bars: Bars) -> list[Problem]:
             found = _changed(trial, whole, trial.values(other)[:cut], f"when rows from {cut} on are {what}")
             if found:
                 return [found]
-    return _streamed(trial, bars, whole)
+    return _streamed(trial, bars, whole, dense)
 
 
-def _changed(trial: _Trial, whole: Grid, past: Grid, when: str) -> Problem | None:
+def _changed(trial: _Trial, whole: Grid, past: np.ndarray, when: str) -> Problem | None:
     row = _first(_differs(whole[: len(past)], past))
     if row is None:
         return None
@@ -134,11 +137,10 @@ def _changed(trial: _Trial, whole: Grid, past: Grid, when: str) -> Problem | Non
     return trial.problem("causality", text, row, size)
 
 
-def _streamed(trial: _Trial, bars: Bars, whole: Grid) -> list[Problem]:
-    first = dense_from(bars)
+def _streamed(trial: _Trial, bars: Bars, whole: Grid, dense: range) -> list[Problem]:
     history = _history(bars)
-    parts = [trial.values(bars[:first], history)]
-    parts += [trial.values(bars[t : t + 1], history) for t in range(first, min(first + DENSE, len(bars)))]
+    parts = [trial.values(bars[: dense.start], history)]
+    parts += [trial.values(bars[t : t + 1], history) for t in dense]
     streamed = np.concatenate(parts)
     row = _first(_differs(whole[: len(streamed)], streamed))
     if row is None:
@@ -212,7 +214,7 @@ def _history(bars: Bars) -> History:
     return History(len(bars.symbols), int(bars.grid_row[0]))
 
 
-def _differs(mine: Grid, theirs: Grid) -> Float64[np.ndarray, "time asset"]:
+def _differs(mine: Grid, theirs: Grid) -> Bool[np.ndarray, "time asset"]:
     """Where two answers differ as a panel holds them: in 32 bits, missing equal to missing."""
     a, b = mine.astype(np.float32), theirs.astype(np.float32)
     return ~((a == b) | (np.isnan(a) & np.isnan(b)))
@@ -223,12 +225,12 @@ def _first(wrong: np.ndarray) -> int | None:
     return int(rows[0]) if len(rows) else None
 
 
-def _size(mine: Grid, theirs: Grid, row: int) -> float:
+def _size(mine: Grid, theirs: np.ndarray, row: int) -> float:
     asset = int(_differs(mine[row : row + 1], theirs[row : row + 1])[0].argmax())
     return float(abs(mine[row, asset] - theirs[row, asset]))
 
 
-def _apart(mine: Grid, theirs: Grid, row: int) -> str:
+def _apart(mine: Grid, theirs: np.ndarray, row: int) -> str:
     asset = int(_differs(mine[row : row + 1], theirs[row : row + 1])[0].argmax())
     return f" from {_shown(mine[row, asset])} to {_shown(theirs[row, asset])}"
 

@@ -232,7 +232,8 @@ def _closes(bars: Bars | None) -> dict[str, Column]:
     return walk | {symbol: close for symbol, close in found.items() if len(close)}
 
 
-def _stretches(close: Column) -> list[tuple[Column, list[int]]]:
+def _stretches(close: Column) -> list[tuple[np.ndarray, list[int]]]:
+    """Two ends of a series, and the lengths that each is cut to."""
     dense, long = close[-DENSE_ROWS:], close[-PROBED_ROWS:]
     places = np.unique(np.linspace(1, len(long), CUTS, dtype=int))
     return [(dense, list(range(1, len(dense)))), (long, [int(place) for place in places])]

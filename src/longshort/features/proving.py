@@ -118,5 +118,5 @@ def cuts(bars: Bars) -> list[int]:
     return sorted({int(place) for place in places if 0 < place < len(bars)})
 
 
-def _spliced(past: Grid, later: Grid, row: int) -> Grid:
+def _spliced(past: Grid, later: np.ndarray, row: int) -> Grid:
     return np.concatenate([past[:row], later])

@@ -73,7 +73,7 @@ def answer_of(function: Callable[..., object], columns: Mapping[str, Column], wh
     """What a user's function says of some columns: as many numbers as there are rows, or a `StudyError`."""
     rows = len(next(iter(columns.values())))
     name = function.__name__
-    with users_code(where, name):
+    with users_code(where, name), np.errstate(all="ignore"):
         answer = np.asarray(function(**{key: column.copy() for key, column in columns.items()}))
     if answer.shape != (rows,):
         raise StudyError(
