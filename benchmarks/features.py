@@ -1,8 +1,8 @@
 """How fast features are made: a million one-minute bars at once, and fifty coins bar by bar. Run it as a script.
 
-The million bars are real where the real minutes lie beside the repository, else simulated. Every feature of the default
-set is made, also those whose record (open interest, a spot price) these bars lack. The peer is pandas over whole
-columns, for what both can say: rolling means, deviations, extremes and medians, and an EWMA.
+The million bars are real where the real minutes lie beside the repository, else simulated; features are the default
+set for these bars, and the whole catalog. The peer is pandas over whole columns, for what both can say: rolling means,
+deviations, extremes and medians, and an EWMA.
 """
 
 import resource
@@ -23,7 +23,7 @@ from longshort.data.bars import Bars
 from longshort.data.funding import Settlements
 from longshort.data.grid import assemble
 from longshort.data.simulator import simulate_market
-from longshort.features.catalog import FEATURES
+from longshort.features.catalog import FEATURES, default_names
 from longshort.features.history import History
 from longshort.features.panel import FeatureStream
 
@@ -31,7 +31,6 @@ REAL = Path(__file__).parents[2] / "shared" / "data" / "raw" / "bitfinex_BTCUSD_
 BARS = 1_000_000
 COINS, WARM_BARS, STEPS = 50, 3_000, 1_000
 WINDOWS = (24, 168, 720)
-NAMES = tuple(name for name, feature in FEATURES.items() if feature.default)
 
 
 def a_million_minutes() -> Bars:
@@ -49,23 +48,24 @@ def a_million_minutes() -> Bars:
     return assemble(Interval(MINUTE), [coin], [rows], [nothing])[:BARS]
 
 
-def batch() -> None:
-    """One coin's million bars, twice: the first time compiles or loads what is compiled."""
+def batch(which: str) -> None:
+    """One coin's million bars; what is compiled is loaded before."""
     bars = a_million_minutes()
-    FeatureStream(bars.symbols, NAMES).extend(bars[:2_000])
+    names = default_names(bars) if which == "default" else tuple(FEATURES)
+    FeatureStream(bars.symbols, names).extend(bars[:2_000])
     started_at, cpu_at = time.perf_counter(), time.process_time()
-    panel = FeatureStream(bars.symbols, NAMES).extend(bars)
+    FeatureStream(bars.symbols, names).extend(bars)
     wall, cpu = time.perf_counter() - started_at, time.process_time() - cpu_at
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    whole = np.isfinite(panel.values).all(axis=(0, 1)).sum()
-    print(f"{len(bars):,} minutes x {len(NAMES)} features ({whole} without a gap): "
+    print(f"{len(bars):,} minutes x {len(names)} features ({which}): "
           f"{wall:.2f} s wall, {cpu:.2f} s cpu, peak {memory:,.0f} MB")  # fmt: skip
 
 
-def stream() -> None:
+def stream(which: str) -> None:
     """Fifty coins, one bar at a time."""
     bars = simulate_market(COINS, WARM_BARS + STEPS, seed=1).bars
-    features = FeatureStream(bars.symbols, NAMES)
+    names = default_names(bars) if which == "default" else tuple(FEATURES)
+    features = FeatureStream(bars.symbols, names)
     features.extend(bars[:WARM_BARS])
     features.extend(bars[WARM_BARS : WARM_BARS + 1])
     took: list[float] = []
@@ -73,7 +73,7 @@ def stream() -> None:
         started_at = time.perf_counter()
         features.extend(bars[row : row + 1])
         took.append(1e3 * (time.perf_counter() - started_at))
-    print(f"a bar of {COINS} coins x {len(NAMES)} features: "
+    print(f"a bar of {COINS} coins x {len(names)} features ({which}): "
           f"{np.median(took):.1f} ms median, {np.quantile(took, 0.99):.1f} ms p99")  # fmt: skip
 
 
@@ -108,8 +108,8 @@ def _milliseconds(work: Callable[[], object]) -> float:
 
 
 def main() -> None:
-    for part in (batch, stream, peer):
-        process = get_context("spawn").Process(target=part)
+    for part in ((batch, "default"), (batch, "all"), (stream, "default"), (stream, "all"), (peer,)):
+        process = get_context("spawn").Process(target=part[0], args=part[1:])
         process.start()
         process.join()
         if process.exitcode:
