@@ -138,7 +138,7 @@ def oracle(name: str, coin: int) -> Series:
         "stochastic_d_14": stochastic[1] / 50 - 1,
         "cci_20": talib.CCI(high, low, close, 20) / 100,
         "aroon_25": talib.AROONOSC(high, low, 25) / 100,
-        "mfi_14": talib.MFI(*raw, 14) / 50 - 1,
+        "mfi_14": talib.MFI(raw[0], raw[1], raw[2], raw[3], 14) / 50 - 1,
         "obv_24": (on_balance - np.roll(on_balance, 24)) / talib.SUM(raw[3], 24),
         "from_mean_50": (close - talib.SMA(close, 50)) / volatility / np.sqrt(50),
         "from_mean_200": (close - talib.SMA(close, 200)) / volatility / np.sqrt(200),
