@@ -1,6 +1,7 @@
 """A user's features come from a file of ten lines or a package, under the contracts of ours; mistakes are told."""
 
 import json
+import re
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
@@ -93,9 +94,9 @@ def test_a_bar_at_a_time_gives_the_bits_of_a_whole_history(tmp_path: Path) -> No
     whole = streamed(tmp_path).extend(HOLEY)
     stream = streamed(tmp_path)
 
-    pieces = [stream.extend(HOLEY[:1_000]), *[stream.extend(HOLEY[t : t + 1]) for t in range(1_000, 1_040)]]
+    pieces = [stream.extend(HOLEY[:1_000]), *[stream.extend(HOLEY[t : t + 1]) for t in range(1_000, 1_012)]]
 
-    np.testing.assert_array_equal(np.concatenate([p.values for p in pieces]), whole.values[:1_040])
+    np.testing.assert_array_equal(np.concatenate([p.values for p in pieces]), whole.values[:1_012])
 
 
 def test_the_function_sees_one_coins_past_without_absent_bars(tmp_path: Path) -> None:
@@ -107,6 +108,14 @@ def test_the_function_sees_one_coins_past_without_absent_bars(tmp_path: Path) ->
 
     np.testing.assert_allclose(values[there][1:], np.diff(np.log(close[there])), rtol=1e-5)
     assert np.isnan(values[~there]).all()
+
+
+def test_the_feature_of_the_documentation_keeps_the_contracts(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "features.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    own = own_features(["my.py"], written(tmp_path, code))
+
+    assert [problem for name, feature in own.items() for problem in problems(name, feature)] == []
 
 
 def test_a_table_of_records_is_taken(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longshort.base.errors import StudyError
@@ -41,6 +41,7 @@ def stream_of(kind: str) -> FeatureStream:
 
 
 @every_kind
+@settings(max_examples=8)
 @given(cuts=st.lists(st.integers(1, ROWS - 1), max_size=3), ones=st.integers(0, 8))
 def test_a_live_row_is_scaled_exactly_as_a_training_row(kind: str, cuts: list[int], ones: int) -> None:
     edges = sorted({0, *cuts, *range(ROWS - ones, ROWS), ROWS})

@@ -35,6 +35,7 @@ ROUNDING = 1e-9  # a past that changes by a smaller share was summed in another 
 PROBED_ROWS = 1_024  # the longest past that a filter ever sees
 DENSE_ROWS = 160  # of which every single row is tried
 CUTS = 24  # and so many further ones
+LEAST_PAST = 32  # closes without which a user's filter is not asked: they stay as they are
 FILE = "file:"
 RAW = "raw close"  # no name of a column: features may look at filtered bars through the same history
 
@@ -136,8 +137,9 @@ FILTERS: MappingProxyType[str, Filter] = MappingProxyType(
 def denoiser(spec: str, *, folder: Path = Path(), bars: Bars | None = None) -> Denoiser:
     """What `features.denoise` asks for: bars and the state before them in, bars with filtered prices out.
 
-    A user's filter (`file:my.py:smooth`, relative to the study's folder) is tried on the closes of `bars` first, or
-    on a random walk where none are given; `StudyError` where it changes the past when later closes arrive.
+    A user's filter (`file:my.py:smooth`, relative to the study's folder) maps one coin's past closes, 32 at least, to
+    as many filtered ones. It is tried on a random walk and on the closes of `bars` first: `StudyError` where it changes
+    the past when later closes arrive.
     """
     if not spec:
         return lambda bars, history: bars
@@ -204,11 +206,16 @@ def _apply(key: str, ratio_of: Filter, bars: Bars, history: History) -> Bars:
 
 
 def _answer(function: Callable[..., object], path: Path, close: Column) -> Column:
+    """What a user's filter says, from the row on at which it has enough of a past."""
+
     def of_close(close: Column) -> object:
         return function(close)
 
     of_close.__name__ = function.__name__
-    return answer_of(of_close, {"close": close}, path)
+    filtered = close.copy()
+    if len(close) >= LEAST_PAST:
+        filtered[LEAST_PAST - 1 :] = answer_of(of_close, {"close": close}, path)[LEAST_PAST - 1 :]
+    return filtered
 
 
 def _place(spec: str, folder: Path) -> tuple[Path, str]:
@@ -235,8 +242,8 @@ def _closes(bars: Bars | None) -> dict[str, Column]:
 def _stretches(close: Column) -> list[tuple[np.ndarray, list[int]]]:
     """Two ends of a series, and the lengths that each is cut to."""
     dense, long = close[-DENSE_ROWS:], close[-PROBED_ROWS:]
-    places = np.unique(np.linspace(1, len(long), CUTS, dtype=int))
-    return [(dense, list(range(1, len(dense)))), (long, [int(place) for place in places])]
+    places = np.unique(np.linspace(min(LEAST_PAST, len(long)), len(long), CUTS, dtype=int))
+    return [(dense, list(range(LEAST_PAST, len(dense)))), (long, [int(place) for place in places])]
 
 
 def _follow(values: Column, gain: Column) -> Column:
