@@ -91,11 +91,18 @@ def _in_volatilities(compute: Compute) -> Compute:
     return lambda look: compute(look) / look["volatility"]
 
 
-def _funded(compute: Compute, warmup_rows: int, summary: str, *, default: bool = True) -> Feature:
+def _funded(
+    compute: Compute,
+    warmup_rows: int,
+    summary: str,
+    *,
+    inputs: str = "funding_rate close",
+    default: bool = True,
+) -> Feature:
     return Feature(
         compute=compute,
         family="funding",
-        inputs=("funding_rate",),
+        inputs=tuple(inputs.split()),
         warmup_rows=warmup_rows,
         context="recursive",
         default=default,
@@ -140,7 +147,7 @@ def _premium(name: str, summary: str, needs: tuple[str, ...], warmup_rows: int) 
     return Feature(
         compute=_in_volatilities(lambda look: look[name]),
         family="basis",
-        inputs=("mark_close", "index_close"),
+        inputs=("mark_close", "index_close", "close", *(f"{need}_rate" for need in needs)),
         warmup_rows=warmup_rows,
         context="recursive",
         needs=("mark_close", "index_close", *needs),
@@ -207,7 +214,10 @@ TABLE: MappingProxyType[str, Feature] = MappingProxyType(
             summary="mean rate of 72 bars, in volatilities",
         ),
         "funding_elapsed": _funded(
-            _elapsed, 16, "share of the usual time between settlements that has passed since the last"
+            _elapsed,
+            16,
+            "share of the usual time between settlements that has passed since the last",
+            inputs="funding_rate",
         ),
         "funding_change": _funded(
             _in_volatilities(lambda look: look["rate_change"]),
@@ -218,6 +228,7 @@ TABLE: MappingProxyType[str, Feature] = MappingProxyType(
             _score,
             SCORE_ROWS,
             "rate of the last settlement, in standard deviations from its mean of 168 bars",
+            inputs="funding_rate",
         ),
         "funding_paid_24": _funded(
             _in_volatilities(lambda look: look.total("paid", 24)),

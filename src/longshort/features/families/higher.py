@@ -6,6 +6,7 @@ gap. NaN where the study's bars are as long, or do not divide them: `needs` keep
 Distances are in volatilities of so many bars.
 """
 
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
@@ -94,8 +95,8 @@ def _feature(
     compute: Compute,
     inputs: str,
     summary: str,
-    warmup_rows: int = SCALE_ROWS,
     *,
+    warmup_rows: int = SCALE_ROWS,
     default: bool = True,
 ) -> Feature:
     return Feature(
@@ -125,11 +126,13 @@ def _table(unit: str, rows: int) -> dict[str, Feature]:
     )
     return {
         f"return_{unit}": _feature(
-            unit, returned, "close", "log return of the last", max(2 * rows, SCALE_ROWS)
+            unit, returned, "close", "log return of the last", warmup_rows=max(2 * rows, SCALE_ROWS)
         ),
         f"range_{unit}": _feature(unit, _range(unit), "high low close", "log range of the last"),
-        f"position_{unit}": _feature(
-            unit, _position(unit), "high low close", "where the close lay in the range of the last", rows
+        f"position_{unit}": replace(
+            _feature(unit, _position(unit), "high low close", "where the close lay in the range of the last"),
+            warmup_rows=rows,
+            context="window",
         ),
         f"from_close_{unit}": _feature(
             unit, _from(unit, "close"), "close", "distance from the close of the last", default=False
