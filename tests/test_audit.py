@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -55,17 +56,18 @@ def window_mean(history: Table) -> Arrays:
     return {"mean": mean}
 
 
-def restarted_sum(history: Table) -> Arrays:
-    """A sum since the last multiple of 512 rows of the grid: its context is sometimes one row, sometimes 512."""
-    row, value = history.at // HOUR, history["close"]
-    total = np.cumsum(np.nan_to_num(value))
-    first = np.maximum(np.arange(len(value)) - row % 512, 0)
-    rows = [value[s : t + 1].sum() for t, s in enumerate(first.tolist())] if len(value) < 1_500 else []
-    return {"sum": np.array(rows) if rows or not len(value) else _restarted(value, first), "n": total * 0.0}
+def seldom_late(history: Table) -> Arrays:
+    """The close, but in one row of 509 that of 153 rows before: a context that few probes can see."""
+    value, row = history["close"].copy(), history.at // HOUR
+    late = np.flatnonzero((row % 509 == 0) & (np.arange(len(row)) >= 153))
+    value[late] = history["close"][late - 153]
+    return {"value": value}
 
 
-def _restarted(value: np.ndarray, first: np.ndarray) -> np.ndarray:
-    return np.array([value[s : t + 1].sum() for t, s in enumerate(first.tolist())])
+def ticking() -> Callable[[], float]:
+    """A clock that goes on by a second whenever it is read, so that no test depends on the machine."""
+    ticks = count()
+    return lambda: float(next(ticks))
 
 
 @every_leak
@@ -125,18 +127,37 @@ def test_an_alarm_names_the_row_the_array_the_instant_and_the_size() -> None:
     assert "close of 1970-11-21 02:00Z (row 7,777) is" in leak.detail
 
 
-def test_every_bar_of_a_stage_of_short_context_is_the_last_before_noise() -> None:
-    found = audit(staged(Stage(name="mean", rows=window_mean), long_market()), seconds=2.5)
+def test_nearly_every_bar_of_a_stage_of_short_context_is_the_last_before_noise() -> None:
+    stage = Stage(name="mean", rows=window_mean)
+
+    found = audit(staged(stage, long_market()), seconds=1_500.0, clock=ticking())
 
     poisoned = next(f for f in found.findings if f.check == "poison")
     assert poisoned.outcome == "clean"
-    assert "1 of 1 columns by noise in stripes (46 of 46 shifts, 19,999 bars)" in poisoned.detail
+    assert poisoned.looked > 19_700
+    assert re.match(
+        r"noise in stripes after 19,[789]\d\d of 19,999 bars \(1 of 1 columns\); ", poisoned.detail
+    )
+
+
+@pytest.mark.parametrize("ahead", [1, 2, 5, 9, 40, 100])
+def test_a_leak_at_three_rows_is_found_by_stripes_however_far_it_looks(ahead: int) -> None:
+    def rows(history: Table) -> Arrays:
+        value = history["close"].copy()
+        late = np.flatnonzero(history.at % (6_000 * HOUR) == 0)
+        value[late] = history["close"][np.minimum(late + ahead, len(history) - 1)]
+        return {"value": value}
+
+    found = audit(staged(Stage(name="seldom", rows=rows), long_market()), seconds=600.0, clock=ticking())
+
+    assert found.findings[1].outcome == "leak"
+    assert (found.findings[1].row or 0) % 6_000 == 5_999
 
 
 def test_a_context_that_is_sometimes_long_raises_no_alarm() -> None:
-    history = ArrayTimeline().between(long_market(), 0, 3_000)
+    stage = Stage(name="seldom late", rows=seldom_late)
 
-    found = audit(staged(Stage(name="restarted", rows=restarted_sum), history), seconds=1.5)
+    found = audit(staged(stage, long_market()), seconds=600.0, clock=ticking())
 
     assert alarms(found) == ()
 
@@ -189,9 +210,8 @@ def test_a_stage_that_fails_on_short_histories_is_reported_not_raised() -> None:
     spared = audit(staged(Stage(name="strict", rows=strict, from_row=60), market(0)), seconds=5.0)
 
     assert found.findings[0].outcome == "warning"
-    assert (
-        "could not be computed, first after 2015-08-21 21:00Z: 60 rows are needed" in found.findings[0].detail
-    )
+    assert "59 could not be computed, first after" in found.findings[0].detail
+    assert found.findings[0].detail.endswith("60 rows are needed")
     assert alarms(spared) == ()
 
 
@@ -208,10 +228,9 @@ def test_arrays_that_do_not_fit_the_clock_are_refused() -> None:
 def test_what_was_not_run_is_said() -> None:
     history = market(0, 240, gaps=0)
     slow = Fit(name="slow", test_from_at=int(history.at[200]), learn=lambda h: {"mean": np.zeros(1)})
-    ticks = iter(range(10_000))
     pipeline = Pipeline(history=history, timeline=ArrayTimeline(), fits=(slow, slow, slow))
 
-    found = audit(pipeline, seconds=4.0, clock=lambda: float(next(ticks)))
+    found = audit(pipeline, seconds=4.0, clock=ticking())
 
     assert [f.outcome for f in found.findings] == ["clean", "not run", "not run"]
     assert found.outcome == "clean"
@@ -238,6 +257,27 @@ def test_a_split_says_how_many_rows_and_bars_are_too_late() -> None:
         "3 of 100 fitted rows have labels that are known after the first test close, by up to 3 bars"
     )
     assert (found.row, found.at, found.size) == (97, 97 * HOUR, 3.0)
+
+
+def test_a_shuffled_split_is_called_so() -> None:
+    closed_at = HOUR * np.array([1, 2, 300, 301])
+    split = Split(
+        name="folds", closed_at=closed_at, label_known_at=closed_at + HOUR, test_closed_at=100 * HOUR
+    )
+    pipeline = Pipeline(history=market(0), timeline=ArrayTimeline(), splits=(split,))
+
+    found = audit(pipeline, seconds=1.0).findings[0]
+
+    assert found.detail.startswith("2 of 4 fitted rows lie in or behind the test")
+    assert found.at == 300 * HOUR
+
+
+def test_profit_is_looked_at_after_every_row_once() -> None:
+    leak = next(leak for leak in LEAKS if leak.name.startswith("same-bar"))
+
+    found = look(leak.honest(0))
+
+    assert "profit after 239 of 240 rows" in found.findings[1].detail
 
 
 def test_the_worst_finding_counts_and_json_can_hold_it() -> None:
@@ -301,15 +341,15 @@ def test_edges_lie_on_both_sides_of_every_hole() -> None:
     assert {*changes.tolist(), *(changes + 1).tolist()} <= rows
 
 
-@given(context=st.integers(1, 60), noise=st.integers(2, 15), count=st.integers(1, 400))
+@given(context=st.integers(1, 60), noise=st.integers(2, 15), rows=st.integers(1, 400))
 @settings(max_examples=50, deadline=None)
 def test_stripes_make_every_bar_the_last_before_noise_and_keep_its_context(
-    context: int, noise: int, count: int
+    context: int, noise: int, rows: int
 ) -> None:
-    stripes, last = Stripes(context=context, noise=noise), np.zeros(count, dtype=bool)
+    stripes, last = Stripes(context=context, noise=noise), np.zeros(rows, dtype=bool)
 
     for shift in range(stripes.period):
-        noisy, safe = stripes.rows(count, shift)
+        noisy, safe = stripes.rows(rows, shift)
         last[:-1] |= safe[:-1] & noisy[1:]
         assert not any(noisy[max(t - context + 1, 0) : t + 1].any() for t in np.flatnonzero(safe))
 
@@ -317,5 +357,5 @@ def test_stripes_make_every_bar_the_last_before_noise_and_keep_its_context(
 
 
 @given(st.integers(1, 300))
-def test_an_evenly_spread_order_holds_every_number_once(count: int) -> None:
-    assert sorted(spread(count).tolist()) == list(range(count))
+def test_an_evenly_spread_order_holds_every_number_once(number: int) -> None:
+    assert sorted(spread(number).tolist()) == list(range(number))

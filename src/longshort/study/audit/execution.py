@@ -4,7 +4,7 @@ The price of a fill must become known after the decision. Profit booked up to a 
 do, nor when the wishes formed at it or later are others: the bar that triggered a decision never enters its profit.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -109,13 +109,13 @@ def _leak(
     )
 
 
-def _rows(account: Account[History], edges: Rows, count: int) -> Iterator[int]:
+def _rows(account: Account[History], edges: Rows, count: int) -> Iterable[int]:
     """Rows with a wish first, every third from beside a hole, evenly spread; then all others."""
     wished = np.flatnonzero(np.isfinite(account.exposure).any(axis=1) & (account.exposure != 0.0).any(axis=1))
     wished, edges = wished[wished < count - 1], edges[edges < count - 1]
     rest = np.setdiff1d(np.arange(max(count - 1, 0)), wished)
-    yield from _mixed(wished[spread(len(wished))], edges[spread(len(edges))])
-    yield from rest[spread(len(rest))].tolist()
+    first = _mixed(wished[spread(len(wished))], edges[spread(len(edges))])
+    return dict.fromkeys([*first, *rest[spread(len(rest))].tolist()])
 
 
 def _mixed(often: Rows, seldom: Int64[np.ndarray, " other"]) -> Iterator[int]:

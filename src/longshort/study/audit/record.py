@@ -138,6 +138,7 @@ class Split:
 class Account(Generic[History]):
     """The books of a list of wishes: when each fill was decided, and when the price that it got became known.
 
+    The open of a bar is a price of that bar: it is known by the bar's close, not at the close before it.
     `profit` books an exposure (one wish per row, formed at that row's close) on a history: one figure per row, what
     was earned up to its close or in it.
     """
