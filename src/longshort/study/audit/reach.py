@@ -1,8 +1,8 @@
 """How far back a stage depends on its history, and noise in stripes where that is not far.
 
 One run with noise in every n-th block of rows asks of thousands of bars at once whether they see what follows them;
-after some rounds over all shifts of the blocks nearly every bar was the last one before noise. What differs is confirmed
-by noise after that very bar, so a dependence that was thought too short costs time and raises no alarm.
+after some rounds over all shifts of the blocks nearly every bar was the last one before noise. What differs is
+confirmed by noise after that very bar, so a dependence that was thought too short costs time and raises no alarm.
 """
 
 from dataclasses import dataclass, replace
