@@ -15,7 +15,7 @@ from longshort.base.errors import NotComputable
 from longshort.base.settings import Study
 from longshort.base.stage import Arrays
 from longshort.data.bars import Bars
-from longshort.features.targets import Targets
+from longshort.features.targets import Targets, make_targets
 from longshort.models.forecast import StudentT
 from longshort.models.forecaster import Fitted, Past, volatility_over
 from longshort.models.lstm import NAME, FittedLSTM
@@ -61,7 +61,8 @@ def pipeline_of(
     thorough: bool = False,
     report: Report = lambda what, done, of: None,
 ) -> Pipeline[Bars]:
-    """Walk a market forward as an evaluation does, and hand over every part of it."""
+    """Walk a market forward as an evaluation does, and hand over every part of it; a sealed holdout stays sealed."""
+    market = developed(market)
     walked = walk(
         market, market.folds(), cache=cache, processes=market.study.training.processes, report=report
     )
@@ -78,6 +79,14 @@ def pipeline_of(
         shuffled=lambda rng: shuffled_skill(market, walked.folds[0], rng),
         title=f"Audit: {len(market.bars.symbols)} series, {len(market.bars):,} {market.bars.interval} bars",
     )
+
+
+def developed(market: Market) -> Market:
+    """The market up to its holdout: no bar, and no label made of one, is sealed."""
+    rows = market.development_rows
+    bars = market.bars[:rows]
+    targets = make_targets(bars, market.study.target.horizons)
+    return replace(market, bars=bars, panel=market.panel[:rows], targets=targets)
 
 
 def fitted_arrays(names: tuple[str, ...], models: Mapping[str, Fitted]) -> Arrays:
@@ -209,7 +218,7 @@ def _told(market: Market, walked: Walk) -> tuple[Told, ...]:
     rows, mean = slice(walked.tested.start, walked.tested.stop), walked.forecasts[NAME].law.mean()
     return tuple(
         Told(
-            name=f"{h} ahead",
+            name=f"forecasts {h} ahead",
             forecast=mean[:, :, k],
             actual=market.targets.log_return[rows, :, k],
             horizon_bars=h,
