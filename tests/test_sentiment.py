@@ -508,8 +508,10 @@ def test_a_surprise_is_the_distance_from_what_was_said_before() -> None:
     score[100], count[110], score[110] = 1.0, 0.0, 0.0
     bars = replace(BARS, gauges={"news_count": count, "news_score": score, "news_square": score**2})
 
-    surprise = FeatureStream(bars.symbols, ("news_surprise",)).extend(bars).values[:, 0, 0]
+    names = ("news_surprise", "news_mean", "news_spread")
+    surprise, mean, spread = FeatureStream(bars.symbols, names).extend(bars).values[:, 0].T
 
+    assert surprise[100] == pytest.approx((1.0 - mean[99]) / spread[99], rel=1e-5)
     assert surprise[100] == pytest.approx(2.0, abs=0.1)
     assert surprise[110] == 0.0
 
