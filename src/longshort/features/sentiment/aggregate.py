@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 
 from longshort.base.clock import DAY
 from longshort.base.errors import DataError
@@ -17,8 +17,6 @@ from longshort.data.bars import Bars, Gauge, Grid
 from longshort.data.news.items import MILLISECOND
 from longshort.features.sentiment.coins import coin_weights
 from longshort.features.sentiment.score import Scorer
-
-Instants = Int64[np.ndarray, " item"]
 
 SAME_STORY = 3 * DAY  # a text that was there in the days before is no news, whoever brings it
 RECORD_SILENCE = 7 * DAY  # when nothing at all came for so long, nobody was listening: unknown, not quiet
@@ -35,12 +33,12 @@ class Record:
     `heard_at` are the instants of all texts, edits and repetitions included: they tell that somebody was listening.
     """
 
-    headline_at: Instants
+    headline_at: Int64[np.ndarray, " headline"]
     texts: tuple[str, ...]
-    heard_at: Instants
-    mood_at: Instants
-    mood_until: Instants
-    mood: Float64[np.ndarray, " item"]
+    heard_at: Int64[np.ndarray, " text"]
+    mood_at: Int64[np.ndarray, " figure"]
+    mood_until: Int64[np.ndarray, " figure"]
+    mood: Float64[np.ndarray, " figure"]
 
     @classmethod
     def of(cls, news: pl.DataFrame, *, delay: int = 0) -> "Record":
@@ -135,7 +133,9 @@ def _before(bars: Bars) -> int:
     return bars.calendar.later(int(bars.closed_at[0]), -1, bars.interval)
 
 
-def _heard(heard_at: Instants, closed_at: Int64[np.ndarray, " time"]) -> np.ndarray:
+def _heard(
+    heard_at: Int64[np.ndarray, " text"], closed_at: Int64[np.ndarray, " time"]
+) -> Bool[np.ndarray, " time"]:
     last = np.searchsorted(heard_at, closed_at, side="right") - 1
     if not len(heard_at):
         return np.zeros(len(closed_at), dtype=bool)
