@@ -14,7 +14,7 @@ from longshort.study.significance import mean_above_zero
 from .harness import BEYOND, ROWS, SILENT, Build, Leak, market
 
 TRAIN, TEST = 160, 200  # rows before the test, and where it ends
-SHUFFLED_ROWS, GROUPS = 2_000, 200
+SHUFFLED_ROWS, GROUPS = 4_000, 800
 HORIZON = 4
 
 
@@ -41,7 +41,7 @@ def _stopped(history: Table, *, judged: slice, learned: slice) -> Arrays:
         loss = float(np.mean((inputs[judged] @ weights - targets[judged]) ** 2))
         if loss < least:
             best, least, at = weights, loss, step
-    return {"weights": best, "stopped_at": np.array([at])}
+    return {"weights": best, "stopped_at": np.array([at]), "least_loss": np.array([least])}
 
 
 def _calibrated(history: Table, *, rows: slice) -> Arrays:
