@@ -16,7 +16,7 @@ from longshort.models.inputs import Scaler
 from longshort.study.market import Market, first_test_row, open_market
 
 BARS = simulate_market(coins=2, bars=2_000, seed=8).bars
-OWN = '''
+OWN = """
 import numpy as np
 from longshort.features.own import feature
 
@@ -24,7 +24,7 @@ from longshort.features.own import feature
 @feature(warmup_rows={rows})
 def my_move(close):
     return np.log(close) - np.log(np.concatenate([np.full({rows} - 1, np.nan), close])[: len(close)])
-'''
+"""
 
 
 def study_in(folder: Path, **sections: dict[str, object]) -> Study:

@@ -59,7 +59,8 @@ app.add_typer(data_app.app)
 @app.command()
 def features(
     study: Annotated[
-        Path | None, typer.Argument(metavar="[STUDY]", help="A study's folder or file: which of them it reads.")
+        Path | None,
+        typer.Argument(metavar="[STUDY]", help="A study's folder or file: which of them it reads."),
     ] = None,
     overrides: Overrides = None,
     *,
@@ -98,6 +99,48 @@ def evaluate(
     from longshort.base.settings import Study
 
     run.evaluate(Study.load(study, overrides or ()), holdout=holdout, as_json=as_json)
+
+
+@app.command()
+def audit(  # noqa: PLR0913 each is an option
+    study: Annotated[Path | None, typer.Argument(metavar="[STUDY]", help="A study's folder or file.")] = None,
+    overrides: Overrides = None,
+    *,
+    thorough: Annotated[
+        bool, typer.Option("--thorough", help="Every fold and seed, and once on shuffled targets.")
+    ] = False,
+    forecasts: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Somebody's forecasts, CSV or Parquet.")
+    ] = None,
+    prices: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The prices, where the forecasts' file has none.")
+    ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option("--column", metavar="ROLE=NAME", help="A column, like forecast=NAME; found by default."),
+    ] = None,
+    kind: Annotated[
+        str, typer.Option("--as", metavar="KIND", help="What is forecast: levels or returns.")
+    ] = "",
+    stamped: Annotated[
+        str, typer.Option(metavar="WHEN", help="What a row's instant is: target or made.")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Prove that nothing knew the future, in a study or in a file of forecasts; exit code 2: something did."""
+    from longshort._commands import audit as leaks
+    from longshort.base.settings import Study
+
+    asked = leaks.Asked(
+        thorough=thorough,
+        forecasts=forecasts,
+        prices=prices,
+        columns=tuple(columns or ()),
+        kind=kind,
+        stamped=stamped,
+        as_json=as_json,
+    )
+    exit_with(leaks.audit(Study.load(study, overrides or ()) if study else None, asked))
 
 
 @app.command()

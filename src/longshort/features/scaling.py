@@ -73,3 +73,6 @@ SCALINGS: MappingProxyType[Scaling, Callable[[Look, str, Grid], Grid]] = Mapping
         "expanding": _expanding,
     }
 )
+LATER: MappingProxyType[Scaling, int] = MappingProxyType(
+    {"rolling": ROLLING_ROWS - 1, "expanding": LEAST_ROWS - 1}
+)  # rows by which a scaled feature stands later

@@ -12,9 +12,11 @@ from longshort.base.settings import Study
 from longshort.data.bars import Bars
 from longshort.features.catalog import FEATURES, default_names, find_features
 from longshort.features.denoise import Denoiser, denoiser, denoiser_digest
+from longshort.features.families.sentiment import features_of_news
 from longshort.features.look import Feature
 from longshort.features.own import own_digest, own_features
 from longshort.features.panel import FeatureStream
+from longshort.features.scaling import LATER
 from longshort.models.scale import HAR_COLUMNS
 
 
@@ -34,8 +36,10 @@ class Recipe:
 
     @property
     def warmup_rows(self) -> int:
-        """The row at which the slowest feature first stands."""
-        return max(self.catalog[name].warmup_rows for name in self.columns)
+        """The row at which the slowest feature first stands, scaled as the study asks."""
+        scaling = self.study.features.scaling
+        features = {name: self.catalog[name] for name in self.columns}
+        return max(f.warmup_rows + LATER.get(scaling.get(name, f.scaling), 0) for name, f in features.items())
 
     def stream(self, symbols: tuple[str, ...]) -> FeatureStream:
         """A stream that turns this study's bars into panel rows, at its beginning."""
@@ -57,9 +61,19 @@ def recipe_of(study: Study, known: Bars) -> Recipe:
     The user's own are read as well as ours, unless the study names its features. A filter of the user's that sees the
     future of these bars is refused.
     """
-    catalog = {**FEATURES, **own_features(study.features.own, study.folder)}
+    catalog = catalog_of(study)
     names = study.features.names or _chosen(study, default_names(known, catalog), catalog)
     return named_recipe(study, names, catalog, known)
+
+
+def catalog_of(study: Study) -> dict[str, Feature]:
+    """Our features, as the study sets them, and those of the user's."""
+    settings = study.features
+    return {
+        **FEATURES,
+        **features_of_news(settings.news_halflife_bars),
+        **own_features(settings.own, study.folder),
+    }
 
 
 def named_recipe(
@@ -69,8 +83,7 @@ def named_recipe(
     known: Bars | None = None,
 ) -> Recipe:
     """A study's recipe with these features; raise `StudyError` where one is unknown."""
-    if catalog is None:
-        catalog = {**FEATURES, **own_features(study.features.own, study.folder)}
+    catalog = catalog_of(study) if catalog is None else catalog
     find_features(names, catalog)
     denoise = denoiser(study.features.denoise, folder=study.folder, bars=known)
     return Recipe(study=study, names=names, catalog=catalog, denoise=denoise)
