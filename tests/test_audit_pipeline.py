@@ -73,7 +73,7 @@ def alarms(found: Audit) -> list[tuple[str, str]]:
 
 def test_every_part_of_a_study_is_handed_over(pipeline: Pipeline[Bars]) -> None:
     assert [s.name for s in pipeline.stages] == [
-        "bars", "features", "scaled", "targets", "chunks", "forecasts", "exposures", "rivals",
+        "bars", "features", "targets", "chunks", "forecasts", "exposures", "rivals",
     ]  # fmt: skip
     assert [f.name for f in pipeline.fits] == ["fold 1"]
     assert [s.name for s in pipeline.splits] == ["fold 1", "fold 2"]

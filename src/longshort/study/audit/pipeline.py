@@ -25,7 +25,7 @@ from longshort.policy.exposure import Exposure
 from longshort.policy.ledger import run_ledger
 from longshort.policy.steering import Steering, exposures
 from longshort.study.audit.record import ALL_ROWS, Account, Fit, Pipeline, Scoring, Skill, Split, Told
-from longshort.study.audit.stages import stages_of
+from longshort.study.audit.stages import KEPT, stages_of
 from longshort.study.audit.timeline import BarsTimeline
 from longshort.study.evaluate import truth_over
 from longshort.study.folds import Fold
@@ -36,6 +36,7 @@ from longshort.study.significance import skill_test
 from longshort.study.walk import Report, Walk, join, past_of, walk
 
 FEW_FOLDS = 2
+SPOKEN_ROWS = 1_000  # before and behind the last border, of which the stages of a default audit speak
 SCORED_ROWS = 97  # a prime: no batch of 7 or 32 rows divides it, so that a dropped one shows
 MILLISECOND = 1_000_000
 FIRST_TRADE = MILLISECOND  # after a bar opens: its open is a price that was traded in it, known no earlier
@@ -69,8 +70,8 @@ def pipeline_of(
     chosen = range(len(walked.folds)) if thorough else range(1)
     return Pipeline(
         history=market.bars,
-        timeline=BarsTimeline(),
-        stages=stages_of(market, walked),
+        timeline=SharedNoise(market.bars),
+        stages=stages_of(market, walked, spoken=walked.tested if thorough else _around_last_border(walked)),
         fits=tuple(_fit(market, walked, number) for number in chosen),
         splits=tuple(_split(market, fold, number) for number, fold in enumerate(walked.folds)),
         accounts=tuple(_accounts(market, walked)),
@@ -79,6 +80,29 @@ def pipeline_of(
         shuffled=lambda rng: shuffled_skill(market, walked.folds[0], rng),
         title=f"Audit: {len(market.bars.symbols)} series, {len(market.bars):,} {market.bars.interval} bars",
     )
+
+
+class SharedNoise(BarsTimeline):
+    """Bars whose noise after an instant is the same for every stage, so that what was computed of it serves all."""
+
+    def __init__(self, whole: Bars) -> None:
+        self._whole = whole
+        self._noise: dict[int, Bars] = {}
+
+    def poisoned(self, history: Bars, instant: int, rng: np.random.Generator) -> Bars:
+        """Bars that closed after an instant become noise; that of the whole history is made once and kept."""
+        if history is not self._whole:
+            return super().poisoned(history, instant, rng)
+        if instant not in self._noise:
+            noise = super().poisoned(history, instant, rng)
+            self._noise = dict(list(self._noise.items())[-KEPT:]) | {instant: noise}
+        return self._noise[instant]
+
+
+def _around_last_border(walked: Walk) -> range:
+    """The tested rows near the last change of models: what a walk says there depends on two of them."""
+    border, tested = walked.folds[-1].test.start, walked.tested
+    return range(max(border - SPOKEN_ROWS, tested.start), min(border + SPOKEN_ROWS, tested.stop))
 
 
 def developed(market: Market) -> Market:

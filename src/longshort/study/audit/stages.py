@@ -6,11 +6,12 @@ bar by bar is, by the very objects that run live.
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float32, Int64
 
 from longshort.base.errors import DataError
 from longshort.base.stage import Arrays, Instants, Stage
@@ -34,72 +35,90 @@ PANEL = ("values", "levels", "log_return", "volatility", "missing_rows", "usable
 PRICES = ("open", "high", "low", "close", "volume")
 BARS = (*PRICES, "present", "listed", "funding_rate", "funding_covered", "traded")
 LAW = ("loc", "scale", "df")
-KEPT = 3  # histories whose panel is remembered: several stages are asked about the same one
+KEPT = 40  # histories of which is remembered what the stages have in common
 
 Pieces = Iterator[Bars]
 Answers = Iterator[Arrays]
 
 
-def stages_of(market: Market, walked: Walk, model: str = NAME) -> tuple[Stage[Bars], ...]:
-    """Every stage from bars to exposures."""
-    panels, borders = Panels(market), tuple(fold.test.start for fold in walked.folds)
-    walking = Walking(market, walked, model, panels)
-    first = max(walked.tested.start - 1, 0)
-    Walked = partial(Stage, from_row=first, borders=borders, anywhere=False)  # noqa: N806 a kind of stage
+def stages_of(
+    market: Market, walked: Walk, model: str = NAME, *, spoken: range | None = None
+) -> tuple[Stage[Bars], ...]:
+    """Every stage from bars to exposures; what a walk says, it says of the `spoken` rows (default: all tested ones).
+
+    All stages have the same borders, so that all are asked about the same histories.
+    """
+    walking = Walking(market, walked, model, spoken or walked.tested)
+    first, borders = max(walking.spoken.start - 1, 0), tuple(fold.test.start for fold in walked.folds)
+    anywhere = partial(Stage, borders=borders)
+    by_row = partial(Stage, borders=borders, from_row=first, anywhere=False)
     return (
-        Stage(name="bars", rows=lambda bars: _bars(market, bars)),
-        *([Stage(name="denoised", rows=_denoised(market))] if market.study.features.denoise else []),
-        Stage(
-            name="features",
-            rows=lambda bars: panel_arrays(market.stream().extend(bars)),
-            stream=_features(market),
-        ),
-        Stage(name="scaled", rows=walking.inputs, borders=borders),
-        Stage(name="targets", rows=lambda bars: _targets(market, bars), ahead=_ahead(market)),
-        Stage(
-            name="chunks",
-            rows=lambda bars: _chunks(market, panels(bars)),
-            clock=lambda bars: _chunk_ends(market, panels(bars)),
-        ),
-        Walked(name="forecasts", rows=walking.forecasts, stream=walking.streamed_forecasts),
-        Walked(name="exposures", rows=walking.exposures, stream=walking.streamed_exposures),
-        Walked(name="rivals", rows=walking.rivals),
+        anywhere(name="bars", rows=partial(_bars, market)),
+        *([anywhere(name="denoised", rows=_denoised(market))] if market.study.features.denoise else []),
+        anywhere(name="features", rows=walking.features, stream=walking.streamed_features),
+        anywhere(name="targets", rows=partial(_targets, market), ahead=_ahead(market)),
+        anywhere(name="chunks", rows=walking.chunks, clock=walking.chunk_ends),
+        by_row(name="forecasts", rows=walking.forecasts, stream=walking.streamed_forecasts),
+        by_row(name="exposures", rows=walking.exposures, stream=walking.streamed_exposures),
+        by_row(name="rivals", rows=walking.rivals),
     )
 
 
-class Panels:
-    """The panel of a history; the last few are remembered by what is in them."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What a history is to all stages: its panel without the features, and the forecasts of the spoken rows."""
 
-    def __init__(self, market: Market) -> None:
-        self._market = market
-        self._known: OrderedDict[str, Panel] = OrderedDict({market.bars.digest(): market.panel})
-
-    def __call__(self, bars: Bars) -> Panel:
-        """Computed from the first bar on, once."""
-        key = bars.digest()
-        if key not in self._known:
-            self._known[key] = self._market.stream().extend(bars)
-        self._known.move_to_end(key)
-        while len(self._known) > KEPT:
-            self._known.popitem(last=False)
-        return self._known[key]
+    panel: Panel
+    forecast: Forecast | None
 
 
 class Walking:
-    """What the fitted models of a walk, each in charge of its own fold, say of a history."""
+    """What the features and the fitted models of a walk, each in charge of its own fold, say of a history.
 
-    def __init__(self, market: Market, walked: Walk, model: str, panels: Panels) -> None:
+    What a view takes is computed once per history, told apart by all that is in it.
+    """
+
+    def __init__(self, market: Market, walked: Walk, model: str, spoken: range) -> None:
+        self.spoken = spoken
         self._market = market
         self._walked = walked
         self._model = model
-        self._panels = panels
+        self._views: OrderedDict[str, View] = OrderedDict()
+
+    def features(self, bars: Bars) -> Arrays:
+        """The panel, and what the network reads: each row scaled as the model in charge of it scales."""
+        panel = self._market.stream().extend(bars)
+        self._remember(bars, panel)
+        return panel_arrays(panel) | {"scaled": self._scaled(panel)}
+
+    def streamed_features(self, pieces: Pieces) -> Answers:
+        """The same by the stream that runs live, bar by bar."""
+        features = self._market.stream()
+        for bars in pieces:
+            panel = features.extend(bars)
+            yield panel_arrays(panel) | {"scaled": self._scaled(panel)}
+
+    def view(self, bars: Bars) -> View:
+        """The view of a history, the last ones from memory."""
+        known = self._views.get(bars.digest())
+        return known or self._remember(bars, self._market.stream().extend(bars))
+
+    def chunks(self, bars: Bars) -> Arrays:
+        """Every stretch that training could read, in the order of its last row: where it begins, of which coin."""
+        found = _starts(self._market, self.view(bars).panel)
+        return {"row": found[:, 0], "asset": found[:, 1]}
+
+    def chunk_ends(self, bars: Bars) -> Instants:
+        """The last close of every such stretch."""
+        found = _starts(self._market, self.view(bars).panel)
+        return bars.closed_at[found[:, 0] + self._market.study.training.chunk_bars - 1]
 
     def forecasts(self, bars: Bars) -> Arrays:
         """The law of every horizon."""
-        found = self._forecast(bars)
+        found = self.view(bars).forecast
         if found is None:
             return self._unknown(bars)
-        return {name: self._padded(getattr(found.law, name)) for name in LAW}
+        return {name: self._padded(getattr(found.law, name), bars) for name in LAW}
 
     def exposures(self, bars: Bars) -> Arrays:
         """The policy's wishes."""
@@ -107,21 +126,12 @@ class Walking:
 
     def rivals(self, bars: Bars) -> Arrays:
         """The wishes of every rival."""
-        rows, panel, rule = range(self._start, len(bars)), self._panels(bars), rule_of(self._market)
+        rows, rule = range(self.spoken.start, min(self.spoken.stop, len(bars))), rule_of(self._market)
         if not rows:
             return {name: np.full(bars.close.shape, np.nan) for name in RIVALS}
-        return {n: self._padded(rival_exposure(n, bars, panel, rows, rule).target) for n in RIVALS}
-
-    def inputs(self, bars: Bars) -> Arrays:
-        """What the network reads: each row scaled as the model in charge of it scales."""
-        panel = self._panels(bars)
-        edges = [0, *np.searchsorted(bars.closed_at, self._takes_over[1:]).tolist(), len(bars)]
-        parts: list[np.ndarray] = []
-        for (start, stop), fitted in zip(pairwise(edges), self._walked.fitted, strict=True):
-            lstm = fitted[NAME]
-            assert isinstance(lstm, FittedLSTM)
-            parts.append(lstm.scaler.inputs(panel[start:stop]))
-        return {"inputs": np.concatenate(parts)}
+        panel = self.view(bars).panel
+        wishes = {name: rival_exposure(name, bars, panel, rows, rule).target for name in RIVALS}
+        return {name: self._padded(target, bars) for name, target in wishes.items()}
 
     def streamed_forecasts(self, pieces: Pieces) -> Answers:
         """The same forecasts by the pilot that runs live, bar by bar."""
@@ -151,9 +161,11 @@ class Walking:
                 yield bars, pilot
 
     def _pilot(self, history: Bars, steering: Steering) -> Pilot:
+        """The pilot that relays from fold to fold and says nothing before the spoken rows."""
         fitted = [models[self._model] for models in self._walked.fitted]
+        begins = int(self._market.bars.closed_at[self.spoken.start])
         return Pilot(
-            [Tenure(at, model) for at, model in zip(self._takes_over, fitted, strict=True)],
+            [Tenure(max(at, begins), model) for at, model in zip(self._takes_over, fitted, strict=True)],
             self._market.stream(),
             steering,
             history=history,
@@ -161,21 +173,37 @@ class Walking:
         )
 
     def _wishes(self, bars: Bars, steering: Steering) -> np.ndarray:
-        found = self._forecast(bars)
+        found = self.view(bars).forecast
         if found is None:
             return np.full(bars.close.shape, np.nan)
-        return self._padded(exposures(found, steering).target)
+        return self._padded(exposures(found, steering).target, bars)
 
-    def _forecast(self, bars: Bars) -> Forecast | None:
-        """The forecasts of the tested rows that are there, each fold's by its own model; None before the first."""
-        panel, last = self._panels(bars), len(bars)
-        pairs = zip(self._walked.folds, self._walked.fitted, strict=True)
-        parts = [
-            fitted[self._model].predict(panel, range(fold.test.start, min(fold.test.stop, last)))
-            for fold, fitted in pairs
-            if fold.test.start < last
-        ]
+    def _remember(self, bars: Bars, panel: Panel) -> View:
+        bare = np.zeros((*panel.usable.shape, 0), dtype=np.float32)
+        thin = replace(panel, names=(), optional=(), standardised=(), values=bare, levels=bare)
+        view = View(panel=thin, forecast=self._forecast(panel))
+        self._views[bars.digest()] = view
+        while len(self._views) > KEPT:
+            self._views.popitem(last=False)
+        return view
+
+    def _forecast(self, panel: Panel) -> Forecast | None:
+        """The forecasts of the spoken rows that are there, each by the model in charge of it; None before the first."""
+        parts: list[Forecast] = []
+        for fold, fitted in zip(self._walked.folds, self._walked.fitted, strict=True):
+            start, stop = max(fold.test.start, self.spoken.start), min(fold.test.stop, self.spoken.stop)
+            rows = range(start, min(stop, len(panel)))
+            parts += [fitted[self._model].predict(panel, rows)] if rows else []
         return join(parts) if parts else None
+
+    def _scaled(self, panel: Panel) -> Float32[np.ndarray, "time asset input"]:
+        edges = [0, *np.searchsorted(panel.closed_at, self._takes_over[1:]).tolist(), len(panel)]
+        parts: list[np.ndarray] = []
+        for (start, stop), fitted in zip(pairwise(edges), self._walked.fitted, strict=True):
+            lstm = fitted[NAME]
+            assert isinstance(lstm, FittedLSTM)
+            parts.append(lstm.scaler.inputs(panel[start:stop]))
+        return np.concatenate(parts)
 
     def _steering(self) -> Steering:
         return Steering(rule_of(self._market), self._market.bars.symbols)
@@ -184,13 +212,11 @@ class Walking:
         shape = (*bars.close.shape, len(self._market.study.target.horizons))
         return {name: np.full(shape, np.nan) for name in LAW}
 
-    def _padded(self, values: np.ndarray) -> np.ndarray:
-        blank = np.full((self._start, *values.shape[1:]), np.nan)
-        return np.concatenate([blank, values])
-
-    @property
-    def _start(self) -> int:
-        return self._walked.tested.start
+    def _padded(self, values: np.ndarray, bars: Bars) -> np.ndarray:
+        """NaN before and behind the spoken rows."""
+        padded = np.full((len(bars), *values.shape[1:]), np.nan)
+        padded[self.spoken.start : self.spoken.start + len(values)] = values
+        return padded
 
     @property
     def _takes_over(self) -> list[int]:
@@ -220,15 +246,6 @@ def _denoised(market: Market) -> Callable[[Bars], Arrays]:
     return rows
 
 
-def _features(market: Market) -> Callable[[Pieces], Answers]:
-    def stream(pieces: Pieces) -> Answers:
-        features = market.stream()
-        for bars in pieces:
-            yield panel_arrays(features.extend(bars))
-
-    return stream
-
-
 def _ahead(market: Market) -> dict[str, int]:
     return {f"{horizon} ahead": horizon for horizon in market.study.target.horizons}
 
@@ -236,16 +253,6 @@ def _ahead(market: Market) -> dict[str, int]:
 def _targets(market: Market, bars: Bars) -> Arrays:
     found = make_targets(bars, market.study.target.horizons).log_return
     return {name: found[:, :, k] for k, name in enumerate(_ahead(market))}
-
-
-def _chunks(market: Market, panel: Panel) -> Arrays:
-    """Every stretch that training could read, in the order of its last row: where it begins, and of which coin."""
-    found = _starts(market, panel)
-    return {"row": found[:, 0], "asset": found[:, 1]}
-
-
-def _chunk_ends(market: Market, panel: Panel) -> Instants:
-    return panel.closed_at[_starts(market, panel)[:, 0] + market.study.training.chunk_bars - 1]
 
 
 def _starts(market: Market, panel: Panel) -> Int64[np.ndarray, "chunk 2"]:
