@@ -13,8 +13,13 @@ import numpy as np
 import polars as pl
 from scipy import signal
 
+from longshort.base.clock import DAY
 from longshort.base.errors import StudyError
+from longshort.base.stage import Stage
 from longshort.features.denoise import FILTERS, refuse_two_sided
+from longshort.study.audit.record import Pipeline
+from longshort.study.audit.run import audit
+from longshort.study.audit.timeline import ArrayTimeline, Table
 
 FILE = Path("stocks") / "sp500_20_stocks_adjclose_1990_2022.parquet"
 DB4 = np.array(  # the low-pass filter of Daubechies (1988) with four vanishing moments
@@ -24,6 +29,7 @@ DB4 = np.array(  # the low-pass filter of Daubechies (1988) with four vanishing 
     ]
 )
 EDGE = 64  # days mirrored beyond both ends
+AUDITED_DAYS = 1_500
 WARM_UP = 512  # days that no rule is judged on
 Series = np.ndarray
 Filter = Callable[[Series], Series]
@@ -86,6 +92,17 @@ def is_refused(filters: Filter, closes: Mapping[str, Series]) -> bool:
     return False
 
 
+def audited(filters: Filter, closes: Mapping[str, Series]) -> str:
+    """What the audit says of the filter of one stock: the checks that call it a leak, or that it is clean."""
+    close = next(iter(closes.values()))[:AUDITED_DAYS]
+    history = Table(at=DAY * np.arange(1, len(close) + 1, dtype=np.int64), arrays={"close": close})
+    stage: Stage[Table] = Stage(
+        name="filter", rows=lambda table: {"filtered": filters(np.log(table["close"]))}, from_row=63
+    )
+    found = audit(Pipeline(history=history, timeline=ArrayTimeline(), stages=(stage,)), seconds=10.0)
+    return f"leak ({', '.join(f.check for f in found.alarms)})" if found.alarms else found.outcome
+
+
 def read(folder: Path) -> dict[str, Series]:
     """The daily closes of each stock on the days that all of them traded."""
     table = (
@@ -123,12 +140,15 @@ def main(folder: Path) -> None:
     closes = read(folder)
     days = len(next(iter(closes.values())))
     print(f"sign(filtered - close) on {len(closes)} stocks, {days - WARM_UP - 1:,} days each")
-    print(f"{'filter':32}{'sees':8}{'right':>8}{'+-':>7}  offered as a filter")
+    print(f"{'filter':32}{'sees':8}{'right':>8}{'+-':>7}  as a filter  in the audit")
     for sees, table in (("future", TWO_SIDED), ("past", CAUSAL)):
         for name, filters in table.items():
             rate, error = hit_rate(filters, closes)
             verdict = "refused" if is_refused(filters, closes) else "taken"
-            print(f"{name:32}{sees:8}{100 * rate:7.1f}%{100 * error:6.1f}%  {verdict}")
+            print(
+                f"{name:32}{sees:8}{100 * rate:7.1f}%{100 * error:6.1f}%  {verdict:12} {audited(filters, closes)}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":
