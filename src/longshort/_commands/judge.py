@@ -1,6 +1,8 @@
 """`evaluate`: is it true? Walk forward against every rival, say so in three words, and write it all down."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 from longshort.base.clock import SystemClock
 from longshort.base.errors import StudyError
@@ -13,6 +15,7 @@ from longshort.study.report import Report
 from longshort.study.run import Run, job_cache
 from longshort.study.trials import Stretch, Trial, TrialLog
 from longshort.study.walk import Report as Progress
+from longshort.web.audit import audit_section
 from longshort.web.report import render_report
 
 
@@ -47,8 +50,14 @@ def evaluate_into(
     for name, ledger in found.money.ledgers.items():
         run.write_ledger(f"ledger-{name.replace(' ', '-')}", ledger)
     write_json(run.folder / "report.json", document.to_dict())
-    run.write_page("report.html", render_report(document))
+    run.write_page("report.html", render_report(document, audit_section(_audited(market), run.hashes)))
     return document, run.folder
+
+
+def _audited(market: Market) -> dict[str, Any] | None:
+    """What the latest audit of this study and data wrote, if there was one."""
+    path = Run(market, "audit").folder / "audit.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def _trial(stretch: Stretch, study: Study) -> Trial:

@@ -7,6 +7,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from markupsafe import Markup
+
 from longshort.data.bars import Origin
 from longshort.data.certificate.findings import GRADES
 from longshort.study.report import Comparison, Report
@@ -28,11 +30,12 @@ TOPICS = {  # words by which a note is known to explain an empty part
 }
 
 
-def render_report(report: Report) -> str:
-    """One self-contained HTML page for one evaluation."""
+def render_report(report: Report, audit: Markup | None = None) -> str:
+    """One self-contained HTML page for one evaluation, with the section of its audit."""
     return render(
         "report.html",
         report=report,
+        audit=audit or Markup(),
         title=report.title,
         created_at=report.created_at,
         versions=report.versions,
