@@ -208,3 +208,22 @@ def test_a_default_audit_looks_at_two_folds_and_one_seed_and_a_thorough_one_at_a
 
     assert (default.validation.folds, default.model.seeds) == (2, (3,))
     assert audited_study(study, thorough=True) == study
+
+
+def test_the_noise_that_stages_share_is_noise_after_the_instant_and_nothing_before(
+    pipeline: Pipeline[Bars],
+) -> None:
+    bars, rng = pipeline.history, np.random.default_rng(0)
+    instant = int(bars.closed_at[1_000])
+
+    noise, again = (pipeline.timeline.poisoned(bars, instant, rng) for _ in range(2))
+
+    assert again is noise
+    np.testing.assert_array_equal(noise.close[:1_001], bars.close[:1_001])
+    assert (noise.close[1_001:] != bars.close[1_001:]).all()
+
+
+def test_a_stage_of_a_users_that_sees_one_bar_ahead_is_caught(pipeline: Pipeline[Bars]) -> None:
+    ahead = Stage(name="mine", rows=lambda bars: {"next": np.append(bars.close[1:, 0], np.nan)})
+
+    assert alarms(audited(pipeline, stages=(ahead,))) == [("mine", "truncation"), ("mine", "poison")]
