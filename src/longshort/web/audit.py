@@ -22,7 +22,7 @@ QUESTIONS: Mapping[Check, str] = MappingProxyType(
         "batch size": "Are the scores the same, however many rows are evaluated at once?",
         "shuffled target": "Learning from shuffled targets, does all skill vanish?",
         "persistence": "Is the forecast more than what has come, repeated?",
-        "plausibility": "Is the forecast better than any that was ever published for liquid assets?",
+        "plausibility": "Is the forecast better than honest tests of liquid assets ever found?",
     }
 )
 

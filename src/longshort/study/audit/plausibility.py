@@ -1,7 +1,7 @@
 """Whether forecasts are too good to be true, told by nothing but them and what came.
 
-It knows no model and no code: it compares with what repeating the last value does, and with what was ever published
-for liquid assets. A figure inside the bands proves nothing; one beyond them is called so at p < 1e-4 only.
+It knows no model and no code: it compares with what repeating the last value does, and with what honest tests
+of liquid assets found. A figure inside the bands proves nothing; one beyond them is called so at p < 1e-4 only.
 """
 
 from collections.abc import Callable, Sequence
@@ -117,7 +117,7 @@ def known_early(case: Case, alarm: float) -> Finding:
 
 
 def direction(case: Case, alarm: float) -> Finding | None:
-    """Whether the direction is right more often than was ever published for a liquid asset."""
+    """Whether the direction is right more often than honest tests of liquid assets found."""
     right, came = _directions(case.apart())
     if not len(right):
         return None
@@ -126,7 +126,7 @@ def direction(case: Case, alarm: float) -> Finding | None:
     share = float(right.mean())
     text = (
         f"direction right in {share:.1%} of {len(right):,}, the commoner one came in {usual:.1%}; "
-        f"more than {usual + MOST_POINTS:.1%} was never published for liquid assets"
+        f"honest tests of liquid assets found {usual + MOST_POINTS:.1%} at most"
     )
     if p < alarm:
         leaked = f"{text}. Most likely prices were smoothed, scaled or labelled with later ones."
@@ -143,7 +143,7 @@ def error(case: Case, alarm: float) -> Finding:
 
 
 def returns_r2(case: Case, alarm: float) -> Finding:
-    """Whether more of the returns is explained than was ever published."""
+    """Whether more of the returns is explained than honest tests found."""
     r2 = 1.0 - _ratio((case.came - case.move) ** 2, case.came**2)
     p = _beyond((1.0 - MOST_R2) * case.came**2 - (case.came - case.move) ** 2, case)
     text = f"R² of returns, against no change, {100 * r2:+.2f} %"
@@ -237,7 +237,7 @@ def _banded(text: str, value: float, most: float, p: float, alarm: float) -> Fin
     outcome: Outcome = "clean"
     if value > most:
         outcome = "implausible" if p < alarm else "warning"
-    said = f"{text}: beyond what was ever published for liquid assets." if value > most else f"{text}."
+    said = f"{text}: beyond what honest tests of liquid assets found." if value > most else f"{text}."
     return _found(outcome, said, p)
 
 
