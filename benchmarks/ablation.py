@@ -45,7 +45,6 @@ news = "vader"
 """
 METRICS = ("crps", "log_score", "brier")
 ALL = "all families"
-FIRST = ("price", "range", "momentum", "volume", "market", "funding", "calendar")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +66,9 @@ def main() -> None:
     )
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--only", nargs="*", default=[], help="leave out these families only")
+    parser.add_argument(
+        "--sets", nargs="*", default=[], help="instead, read nothing but families like price,range"
+    )
     options = parser.parse_args()
     study = prepare(options.data.absolute(), options.folder.absolute(), options.seeds)
     bars = load_bars(study)
@@ -76,7 +78,7 @@ def main() -> None:
     )
     told("|---|---|---|---|---|---|---|---|---|---|\n")
     whole: dict[str, np.ndarray] = {}
-    for variant in variants(study, bars, options.only):
+    for variant in variants(study, bars, options):
         began = time.perf_counter()
         market, losses = losses_of(study, bars, variant)
         if variant.name == ALL:
@@ -116,19 +118,21 @@ def longshort(folder: Path, *arguments: str | Path) -> None:
     subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
 
 
-def variants(study: Study, bars: Bars, only: list[str]) -> list[Variant]:
-    """Everything on record for any coin, then everything without one family after the other."""
+def variants(study: Study, bars: Bars, options: argparse.Namespace) -> list[Variant]:
+    """Everything on record for any coin, then everything without one family after the other, or nothing but some."""
     recipe = Market.of(study, bars).recipe
     spot = [n for n, f in recipe.catalog.items() if f.default and "spot_close" in f.needs]
     every = (*recipe.names, *[name for name in spot if name not in recipe.names])
     family = {name: recipe.catalog[name].family for name in every}
-    left_out = only or list(dict.fromkeys(family.values()))
-    return [
-        Variant(name=ALL, features=every),
-        Variant(name="nothing, but other seeds", features=every, other_seed=100),
-        *[Variant(name=f, features=tuple(n for n in every if family[n] != f)) for f in left_out],
-        Variant(name="all but " + ", ".join(FIRST), features=tuple(n for n in every if family[n] in FIRST)),
-    ]
+    found = [Variant(name=ALL, features=every)]
+    if options.sets:
+        return found + [
+            Variant(name=f"all but {text}", features=tuple(n for n in every if family[n] in text.split(",")))
+            for text in options.sets
+        ]
+    found.append(Variant(name="nothing, but other seeds", features=every, other_seed=100))
+    without = options.only or dict.fromkeys(family.values())
+    return found + [Variant(name=w, features=tuple(n for n in every if family[n] != w)) for w in without]
 
 
 def losses_of(study: Study, bars: Bars, variant: Variant) -> tuple[Market, dict[str, np.ndarray]]:
