@@ -127,7 +127,10 @@ def variants(study: Study, bars: Bars, options: argparse.Namespace) -> list[Vari
     found = [Variant(name=ALL, features=every)]
     if options.sets:
         return found + [
-            Variant(name=f"all but {text}", features=tuple(n for n in every if family[n] in text.split(",")))
+            Variant(
+                name=f"all but {text}",
+                features=tuple(n for n in every if {n, family[n]} & {*text.split(",")}),
+            )
             for text in options.sets
         ]
     found.append(Variant(name="nothing, but other seeds", features=every, other_seed=100))

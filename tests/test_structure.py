@@ -112,7 +112,7 @@ def test_the_help_lists_every_command() -> None:
 
     assert listed == {
         "init", "venues", "fetch", "import", "check", "data", "news", "facts", "doctor", "config",
-        "train", "evaluate", "forecast", "backtest", "demo",
+        "features", "train", "evaluate", "audit", "forecast", "backtest", "demo",
     }  # fmt: skip
 
 

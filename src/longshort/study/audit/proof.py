@@ -146,4 +146,5 @@ def _said(cuts: Cuts, looked: int) -> tuple[str, ...]:
     if looked == total:
         return (f"every one of {total:,} instants",)
     parts = [f"{forced:,} of {len(cuts.forced):,} {cuts.words}"] if len(cuts.forced) else []
-    return (*parts, f"{looked - forced:,} of {len(cuts.others):,} other instants")
+    others = looked - forced
+    return (*parts, *([f"{others:,} of {len(cuts.others):,} other instants"] if others or not parts else []))
