@@ -23,7 +23,7 @@ from longshort.data.bars import Bars
 from longshort.data.funding import Settlements
 from longshort.data.grid import assemble
 from longshort.data.simulator import simulate_market
-from longshort.features.catalog import FEATURES, default_names
+from longshort.features.catalog import DEFAULT_FAMILIES, FEATURES, names_on_record
 from longshort.features.history import History
 from longshort.features.panel import FeatureStream
 
@@ -48,10 +48,18 @@ def a_million_minutes() -> Bars:
     return assemble(Interval(MINUTE), [coin], [rows], [nothing])[:BARS]
 
 
+def chosen(bars: Bars, which: str) -> tuple[str, ...]:
+    """The default set, every family's chosen features, or the whole catalog."""
+    if which == "catalog":
+        return tuple(FEATURES)
+    every = which == "families"
+    return tuple(n for n in names_on_record(bars) if every or FEATURES[n].family in DEFAULT_FAMILIES)
+
+
 def batch(which: str) -> None:
     """One coin's million bars; what is compiled is loaded before."""
     bars = a_million_minutes()
-    names = default_names(bars) if which == "default" else tuple(FEATURES)
+    names = chosen(bars, which)
     FeatureStream(bars.symbols, names).extend(bars[:2_000])
     started_at, cpu_at = time.perf_counter(), time.process_time()
     FeatureStream(bars.symbols, names).extend(bars)
@@ -64,7 +72,7 @@ def batch(which: str) -> None:
 def stream(which: str) -> None:
     """Fifty coins, one bar at a time."""
     bars = simulate_market(COINS, WARM_BARS + STEPS, seed=1).bars
-    names = default_names(bars) if which == "default" else tuple(FEATURES)
+    names = chosen(bars, which)
     features = FeatureStream(bars.symbols, names)
     features.extend(bars[:WARM_BARS])
     features.extend(bars[WARM_BARS : WARM_BARS + 1])
@@ -108,7 +116,10 @@ def _milliseconds(work: Callable[[], object]) -> float:
 
 
 def main() -> None:
-    for part in ((batch, "default"), (batch, "all"), (stream, "default"), (stream, "all"), (peer,)):
+    for part in (
+        *[(kind, which) for kind in (batch, stream) for which in ("default", "families", "catalog")],
+        (peer,),
+    ):
         process = get_context("spawn").Process(target=part[0], args=part[1:])
         process.start()
         process.join()

@@ -16,7 +16,7 @@ from scipy import stats
 from longshort.base.clock import DAY, HOUR, MINUTE, Interval
 from longshort.data.bars import Bars, Gauge
 from longshort.data.simulator import simulate_market
-from longshort.features.catalog import FEATURES, default_names
+from longshort.features.catalog import FEATURES, names_on_record
 from longshort.features.families.market import rank
 from longshort.features.panel import FeatureStream
 
@@ -217,7 +217,7 @@ def test_ranks_are_those_of_scipy_among_the_coins_that_are_there(values: Series)
 
 def test_a_coin_that_is_alone_is_its_own_market_and_keeps_its_rows() -> None:
     alone = simulate_market(coins=1, bars=1_000, seed=3).bars
-    names = default_names(alone)
+    names = names_on_record(alone)
     panel = FeatureStream(alone.symbols, names).extend(alone)
     found = columns(alone, "own_volatility_168")
 
@@ -448,8 +448,8 @@ def test_gauges_that_are_not_on_record_leave_their_features_missing_and_the_rows
 
     assert not np.isfinite(panel.values[:, :, 1:]).any()
     assert panel.usable[25:].all()
-    assert not {"basis_spot", "open_interest_1", "next_payment"} & set(default_names(bare))
+    assert not {"basis_spot", "open_interest_1", "next_payment"} & set(names_on_record(bare))
 
 
 def test_the_default_set_has_at_least_sixty_columns() -> None:
-    assert len(default_names(replace(BARS, gauges={}))) >= 60
+    assert len(names_on_record(replace(BARS, gauges={}))) >= 60

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from longshort.base.clock import DAY, Interval
 from longshort.base.errors import DataError, StudyError
 from longshort.data.bars import Bars
-from longshort.features.catalog import FEATURES, Feature, Look, default_names
+from longshort.features.catalog import FEATURES, Feature, Look, names_on_record
 from longshort.features.history import History
 from longshort.features.panel import FeatureStream, Panel
 from longshort.features.proving import in_other_units, markets
@@ -137,10 +137,10 @@ def test_features_are_left_out_of_the_default_set_where_a_coin_lacks_their_recor
     bare = replace(BARS, funding_covered=BARS.funding_covered.copy(), gauges={})
     bare.funding_covered[:, 1] = False
 
-    assert needed <= {need for name in default_names(BARS) for need in FEATURES[name].needs}
-    assert {"funding_last", "return_1"} <= set(default_names(BARS))
-    assert {need for name in default_names(bare) for need in FEATURES[name].needs} <= {"4h", "1d"}
-    assert "return_1" in default_names(bare)
+    assert needed <= {need for name in names_on_record(BARS) for need in FEATURES[name].needs}
+    assert {"funding_last", "return_1"} <= set(names_on_record(BARS))
+    assert {need for name in names_on_record(bare) for need in FEATURES[name].needs} <= {"4h", "1d"}
+    assert "return_1" in names_on_record(bare)
 
 
 def test_bars_of_a_day_are_left_out_where_the_studys_are_as_long() -> None:
@@ -148,8 +148,8 @@ def test_bars_of_a_day_are_left_out_where_the_studys_are_as_long() -> None:
         BARS, interval=Interval(DAY), closed_at=BARS.closed_at[0] // DAY * DAY + DAY * np.arange(ROWS)
     )
 
-    assert {"return_4h", "return_1d"} <= set(default_names(BARS))
-    assert not {"return_4h", "return_1d"} & set(default_names(daily))
+    assert {"return_4h", "return_1d"} <= set(names_on_record(BARS))
+    assert not {"return_4h", "return_1d"} & set(names_on_record(daily))
 
 
 @pytest.mark.parametrize(("known", "chosen"), [(ROWS // 2, False), (ROWS // 2 + 1, True)])
@@ -159,7 +159,7 @@ def test_a_gauge_is_on_record_if_it_is_known_for_more_than_half_of_every_coins_b
     gauge = np.where(np.arange(ROWS)[:, None] >= [0, ROWS - known, 0], BARS.close, np.nan)
     table = {"basis": Feature(compute=lambda look: look["close"], family="basis", needs=("index_close",))}
 
-    names = default_names(replace(BARS, gauges={"index_close": gauge}), table)
+    names = names_on_record(replace(BARS, gauges={"index_close": gauge}), table)
 
     assert bool(names) is chosen
 
@@ -169,7 +169,7 @@ def test_what_comes_later_cannot_change_the_default_set_of_what_came_before() ->
     for grid in later.gauges.values():
         grid[800:] = np.nan
 
-    assert default_names(later[:800]) == default_names(BARS[:800])
+    assert names_on_record(later[:800]) == names_on_record(BARS[:800])
 
 
 def test_a_restored_stream_goes_on_with_the_same_bits() -> None:

@@ -27,7 +27,7 @@ from longshort.data.instruments import (
 )
 from longshort.data.lake import INSTANT, Lake, Measure, Series
 from longshort.data.market import NO_SETTLEMENTS, load_bars
-from longshort.features.catalog import default_names
+from longshort.features.catalog import names_on_record
 from longshort.policy.contract import contract_terms
 from longshort.policy.decider import Script
 from longshort.policy.ledger import run_ledger
@@ -142,7 +142,7 @@ def test_a_stock_has_no_funding_and_that_is_known(lake: Lake) -> None:
     assert not bars.instruments[0].has_funding
     assert bars.funding_covered.all()
     assert np.isnan(bars.funding_rate).all()
-    assert not [name for name in default_names(bars) if name.startswith("funding")]
+    assert not [name for name in names_on_record(bars) if name.startswith("funding")]
 
 
 def test_since_keeps_the_day_that_it_names(lake: Lake) -> None:

@@ -10,7 +10,7 @@ from scipy import stats
 from longshort.base.errors import BundleError, DataError
 from longshort.base.settings import ModelSettings, Study, TrainingSettings
 from longshort.data.simulator import simulate_market
-from longshort.features.catalog import default_names
+from longshort.features.catalog import names_on_record
 from longshort.features.panel import FeatureStream, Panel
 from longshort.features.targets import make_targets
 from longshort.models.bundle import Bundle
@@ -28,7 +28,7 @@ from .markets import poisoned, punched
 
 HORIZONS = (1, 4, 24)
 BARS = punched(simulate_market(coins=3, bars=2_600, seed=7).bars, np.random.default_rng(2), share=0.01)
-NAMES = default_names(BARS)
+NAMES = names_on_record(BARS)
 TRAIN, VALIDATION, TEST = range(1_800), range(1_824, 2_100), range(2_124, 2_600)
 MODEL = ModelSettings(hidden=8, seeds=(1, 2), restart_rows=64)
 TRAINING = TrainingSettings(steps=20, check_every=10, batch_chunks=8, chunk_bars=96, burn_in_bars=24)

@@ -1,4 +1,4 @@
-"""What a network reads is chosen before the first test, marked where it is missing, and the same when it goes on live."""
+"""What a network reads is chosen before the first test, marked where it is missing, and goes on live as it was."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +11,7 @@ from longshort.base.errors import BundleError, DataError, StudyError
 from longshort.base.settings import Study
 from longshort.data.bars import Bars
 from longshort.data.simulator import simulate_market
+from longshort.features.catalog import DEFAULT_FAMILIES
 from longshort.features.panel import FeatureStream
 from longshort.models.inputs import Scaler
 from longshort.study.market import Market, first_test_row, open_market
@@ -44,16 +45,27 @@ def with_index(bars: Bars, from_row: int) -> Bars:
 
 
 def test_a_record_that_begins_after_the_first_test_does_not_change_what_is_read(tmp_path: Path) -> None:
-    study = study_in(tmp_path)
+    study = study_in(tmp_path, features={"families": ["price", "basis"]})
     late, early = (with_index(BARS, row) for row in (first_test_row(study, BARS), 100))
 
-    plain = Market.of(study, BARS).recipe.names
+    with pytest.raises(StudyError, match="'basis', of which these bars have no record"):
+        Market.of(study, late)
+    assert "basis_index" in Market.of(study, early).recipe.names
 
-    assert Market.of(study, late).recipe.names == plain
-    assert len(Market.of(study, early).recipe.names) > len(plain)
+
+def test_news_that_a_study_asks_for_is_read_beside_the_default_families(tmp_path: Path) -> None:
+    heard = replace(BARS, gauges={"mood": np.where(BARS.present, 0.2, np.nan)})
+    families = {
+        asked: {f.family for n, f in recipe.catalog.items() if n in recipe.names}
+        for asked in ("", "vader")
+        for recipe in [Market.of(study_in(tmp_path, features={"news": asked}), heard).recipe]
+    }
+
+    assert families[""] == set(DEFAULT_FAMILIES)
+    assert families["vader"] == {*DEFAULT_FAMILIES, "sentiment"}
 
 
-def test_a_study_may_narrow_the_default_set_to_some_families(tmp_path: Path) -> None:
+def test_a_study_may_choose_its_families(tmp_path: Path) -> None:
     market = Market.of(study_in(tmp_path, features={"families": ["price", "calendar"]}), BARS)
 
     assert {market.recipe.catalog[name].family for name in market.recipe.names} == {"price", "calendar"}
@@ -67,7 +79,7 @@ def test_a_family_that_is_not_there_is_refused_with_those_that_are(tmp_path: Pat
 def test_a_missing_optional_value_leaves_the_row_usable_and_is_marked(tmp_path: Path) -> None:
     holey = with_index(BARS, 0)
     holey.gauges["index_close"][1_000:1_100] = np.nan
-    market = Market.of(study_in(tmp_path), holey)
+    market = Market.of(study_in(tmp_path, features={"families": ["price", "basis"]}), holey)
     scaler = Scaler.fit(market.panel, range(900), market.recipe.names)
 
     inputs = scaler.inputs(market.panel)

@@ -22,7 +22,7 @@ from longshort.data.bars import Bars, Gauge
 from longshort.data.market import load_bars
 from longshort.data.news.items import MILLISECOND, NEWS_SCHEMA
 from longshort.data.simulator import simulate_market
-from longshort.features.catalog import FEATURES, default_names
+from longshort.features.catalog import FEATURES, names_on_record
 from longshort.features.families.sentiment import features_of_news
 from longshort.features.panel import FeatureStream
 from longshort.features.sentiment.aggregate import RECORD_SILENCE, SAME_STORY, Record, news_gauges
@@ -523,8 +523,8 @@ def test_bars_without_news_have_no_feature_of_them_and_bars_with_news_stay_usabl
     plain = FeatureStream(bars.symbols, ("return_1",)).extend(bars)
     heard = FeatureStream(bars.symbols, ("return_1", "news_mean", "mood")).extend(bars)
 
-    assert not spoken & set(default_names(BARS))
-    assert {"news_mean", "news_surprise"} <= set(default_names(bars))
+    assert not spoken & set(names_on_record(BARS))
+    assert {"news_mean", "news_surprise"} <= set(names_on_record(bars))
     np.testing.assert_array_equal(heard.usable, plain.usable)
 
 

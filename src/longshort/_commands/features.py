@@ -7,7 +7,7 @@ from pathlib import Path
 from longshort._commands.terminal import emit_json, progress, say, say_table
 from longshort.base.settings import Study
 from longshort.data.bars import Bars
-from longshort.features.catalog import FEATURES, default_names
+from longshort.features.catalog import DEFAULT_FAMILIES, FEATURES, names_on_record
 from longshort.features.contract import Problem, problems
 from longshort.features.look import Feature
 from longshort.features.own import own_features
@@ -75,7 +75,7 @@ def _rows(catalog: Mapping[str, Feature], study: Study | None, bars: Bars | None
 
 def _chosen(catalog: Mapping[str, Feature], study: Study | None, bars: Bars | None) -> frozenset[str]:
     if study is None or bars is None:
-        return frozenset(name for name, feature in catalog.items() if feature.default)
+        return frozenset(n for n, f in catalog.items() if f.default and f.family in DEFAULT_FAMILIES)
     from longshort.study.market import first_test_row
     from longshort.study.recipe import recipe_of
 
@@ -86,9 +86,10 @@ def _reason(feature: Feature, study: Study | None, bars: Bars | None) -> str:
     """Why a study does not use a feature."""
     if study is not None and study.features.names:
         return "not among features.names"
-    if not feature.default:
+    families = study.features.families if study is not None else ()
+    if not feature.default or (not families and feature.family not in DEFAULT_FAMILIES):
         return "not in the default set"
-    if study is not None and study.features.families and feature.family not in study.features.families:
+    if families and feature.family not in families:
         return "not among features.families"
     lacking = _lacking(feature, bars) if bars is not None else []
     return f"no record of {', '.join(lacking)}" if lacking else "left out by the study"
@@ -97,7 +98,7 @@ def _reason(feature: Feature, study: Study | None, bars: Bars | None) -> str:
 def _lacking(feature: Feature, bars: Bars) -> list[str]:
     """The records that it needs and that some coin of the study has not."""
     alone = {need: Feature(compute=feature.compute, family="", needs=(need,)) for need in feature.needs}
-    return [need for need in feature.needs if need not in default_names(bars, alone)]
+    return [need for need in feature.needs if need not in names_on_record(bars, alone)]
 
 
 def _tell(rows: Sequence[_Row], study: Study | None) -> None:

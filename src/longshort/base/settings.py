@@ -60,8 +60,8 @@ Scaling = Literal["train", "none", "volatility", "rolling", "expanding"]
 class FeatureSettings(Section):
     """What the network sees. No names: the default set.
 
-    `families` narrows the default set, `own` are files (or `entry:NAME`) with features of the user, `scaling` overrides
-    how single features are scaled. `news` scores headlines ("vader", or "model:FOLDER").
+    `families` are read instead of those of the default set, `own` are files (or `entry:NAME`) with features of the
+    user, `scaling` overrides how single features are scaled. `news` scores headlines ("vader", or "model:FOLDER").
     """
 
     names: tuple[str, ...] = ()

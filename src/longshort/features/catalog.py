@@ -35,6 +35,7 @@ from longshort.features.look import Look as Look  # noqa: PLC0414 features are w
 FAMILIES = (  # in the order of their columns
     price, momentum, volatility, indicators, higher, volume, market, derivatives, sentiment, noise, calendar, level,
 )  # fmt: skip
+DEFAULT_FAMILIES = ("price", "range", "volume", "market", "calendar")  # what an ablation left (docs/log.md)
 MIN_KNOWN = 0.5  # a gauge is on record if it is known for more than this share of each coin's bars
 GAUGES: Mapping[str, Gauge] = MappingProxyType({"news": "news_count"})  # needs that go by another name
 Entry = TypeVar("Entry")
@@ -70,8 +71,8 @@ def find_features(names: Iterable[str], catalog: Mapping[str, Feature] = FEATURE
     return {name: catalog[name] for name in chosen}
 
 
-def default_names(bars: Bars, catalog: Mapping[str, Feature] = FEATURES) -> tuple[str, ...]:
-    """The default set for these bars: without the features that need a record which a coin lacks.
+def names_on_record(bars: Bars, catalog: Mapping[str, Feature] = FEATURES) -> tuple[str, ...]:
+    """The chosen features of every family, without those that need a record which a coin of these bars lacks.
 
     A need like "4h" asks for bars that fill longer ones, around the clock.
     """

@@ -10,7 +10,7 @@ from longshort.base.errors import StudyError
 from longshort.base.files import digest
 from longshort.base.settings import Study
 from longshort.data.bars import Bars
-from longshort.features.catalog import FEATURES, default_names, find_features
+from longshort.features.catalog import DEFAULT_FAMILIES, FEATURES, find_features, names_on_record
 from longshort.features.denoise import Denoiser, denoiser, denoiser_digest
 from longshort.features.families.sentiment import features_of_news
 from longshort.features.look import Feature
@@ -62,7 +62,7 @@ def recipe_of(study: Study, known: Bars) -> Recipe:
     future of these bars is refused.
     """
     catalog = catalog_of(study)
-    names = study.features.names or _chosen(study, default_names(known, catalog), catalog)
+    names = study.features.names or _chosen(study, names_on_record(known, catalog), catalog)
     return named_recipe(study, names, catalog, known)
 
 
@@ -96,13 +96,18 @@ def recipe_digest(study: Study) -> str:
 
 
 def _chosen(study: Study, names: tuple[str, ...], catalog: Mapping[str, Feature]) -> tuple[str, ...]:
-    """The default set, or the part of it that belongs to the study's families."""
-    families = dict.fromkeys(catalog[name].family for name in names)
-    unknown = [family for family in study.features.families if family not in families]
+    """The part of what is on record that belongs to the study's families, or to those of the default set.
+
+    What a study asks for in another way is in the default set too: features of its own, news, a spot market.
+    """
+    there = dict.fromkeys(catalog[name].family for name in names)
+    unknown = [family for family in study.features.families if family not in there]
     if unknown:
         raise StudyError(
-            f"features.families names {unknown[0]!r}, which the default set for these bars lacks.",
-            remedy=f"There are: {', '.join(families)}.",
+            f"features.families names {unknown[0]!r}, of which these bars have no record.",
+            remedy=f"There are: {', '.join(there)}.",
         )
-    chosen = study.features.families or tuple(families)
-    return tuple(name for name in names if catalog[name].family in chosen)
+    asked = {"sentiment": study.features.news, "basis": study.data.spot_venue, "own": study.features.own}
+    default = (*DEFAULT_FAMILIES, *[family for family, wish in asked.items() if wish])
+    families = study.features.families or default
+    return tuple(name for name in names if catalog[name].family in families)
