@@ -225,7 +225,8 @@ def test_the_command_lists_features_and_says_why_some_are_left_out(
     assert rows["return_1"]["left_out"] == ""
     assert rows["range_6"]["scaling"] == "rolling"
     assert rows["basis_spot"]["left_out"] == "no record of spot_close"
-    assert rows["log_volatility"]["left_out"] == "not in the default set"
+    assert rows["macd"]["left_out"] == "with its family"
+    assert rows["log_volatility"]["left_out"] == "by name only"
 
 
 def test_the_command_lists_a_studys_own_features(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -262,5 +263,6 @@ def test_the_table_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     assert features(None, check=None, as_json=False) == CLEAN
 
     told = capsys.readouterr().out
-    assert "with spot_close" in told
+    assert "with its family" in told
+    assert "by name only" in told
     assert f"of {len(FEATURES)} in the default set" in told

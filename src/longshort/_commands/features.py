@@ -86,13 +86,10 @@ def _reason(feature: Feature, study: Study | None, bars: Bars | None) -> str:
     """Why a study does not use a feature."""
     if study is not None and study.features.names:
         return "not among features.names"
-    families = study.features.families if study is not None else ()
-    if not feature.default or (not families and feature.family not in DEFAULT_FAMILIES):
-        return "not in the default set"
-    if families and feature.family not in families:
-        return "not among features.families"
+    if not feature.default:
+        return "by name only"
     lacking = _lacking(feature, bars) if bars is not None else []
-    return f"no record of {', '.join(lacking)}" if lacking else "left out by the study"
+    return f"no record of {', '.join(lacking)}" if lacking else "with its family"
 
 
 def _lacking(feature: Feature, bars: Bars) -> list[str]:
@@ -111,7 +108,7 @@ def _tell(rows: Sequence[_Row], study: Study | None) -> None:
             f"{row.warmup_rows:,}",
             row.context,
             row.scaling,
-            row.left_out or (f"with {', '.join(row.needs)}" if row.needs and not study else "yes"),
+            row.left_out or "yes",
             row.summary,
         ]
         for row in rows

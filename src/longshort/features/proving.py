@@ -35,7 +35,7 @@ def markets(rows: int) -> tuple[Bars, Bars]:
             "news_count": count,
             "news_score": score,
             "news_square": np.abs(score),
-            "mood": rng.uniform(0.0, 100.0, shape),
+            "mood": rng.uniform(-1.0, 1.0, shape),
         },
     )
     return complete, _punched(complete, rng)
