@@ -131,10 +131,7 @@ def look(block: Block) -> Found:
 def control(every_bars: int) -> Found:
     """The same search where a feature sees the next bar; noise after a bar must show at that very bar."""
     began = time.perf_counter()
-    with (
-        patch("longshort.features.panel.FEATURES", {**FEATURES, "leaky": LEAK}),
-        patch("longshort.study.market.FEATURES", {**FEATURES, "leaky": LEAK}),
-    ):
+    with patch("longshort.study.recipe.FEATURES", {**FEATURES, "leaky": LEAK}):
         case = case_of(0, LEAKY)
         found = _search(case, _rows_of(case, 0), "noise", every_bars)
     return replace(found, seconds=time.perf_counter() - began)
