@@ -45,7 +45,9 @@ def with_index(bars: Bars, from_row: int) -> Bars:
 
 
 def test_a_record_that_begins_after_the_first_test_does_not_change_what_is_read(tmp_path: Path) -> None:
-    study = study_in(tmp_path, features={"families": ["price", "basis"]})
+    study = study_in(
+        tmp_path, features={"families": ["price", "basis"]}, validation={"first_train_share": 0.4}
+    )
     late, early = (with_index(BARS, row) for row in (first_test_row(study, BARS), 100))
 
     with pytest.raises(StudyError, match="'basis', of which these bars have no record"):

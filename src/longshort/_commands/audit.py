@@ -16,7 +16,7 @@ from longshort.base.settings import Study
 from longshort.study.audit.cases import Kind
 from longshort.study.audit.columns import Stamped
 from longshort.study.audit.foreign import Options, audit_forecasts
-from longshort.study.audit.pipeline import audited_study, pipeline_of
+from longshort.study.audit.pipeline import SPOKEN_ROWS, audited_study, pipeline_of
 from longshort.study.audit.record import Audit, Finding, Outcome
 from longshort.study.audit.run import audit as prove
 from longshort.study.audit.words import place, remedies, verdict
@@ -89,7 +89,9 @@ def _notes(study: Study, looked_at: Study) -> list[str]:
     folds, seeds = looked_at.validation.folds, len(looked_at.model.seeds)
     return [
         f"Looked at with {folds} folds and {seeds} seed; --thorough takes all of the study's "
-        f"({study.validation.folds} and {len(study.model.seeds)}), refits every fold, and once on shuffled targets."
+        f"({study.validation.folds} and {len(study.model.seeds)}), refits every fold, and once on shuffled targets.",
+        f"Forecasts, exposures and rivals speak of the {SPOKEN_ROWS:,} rows on either side of the last fold's border; "
+        "with --thorough, of every tested row.",
     ]
 
 

@@ -28,7 +28,7 @@ def truncation(subject: Subject[History], watch: Watch, rng: np.random.Generator
     offence = first_offence(subject, subject.whole, last, unknown=True)
     if offence:
         return Proof(looked=1, offence=offence)
-    proof = _streamed(subject, watch.share(0.3)) if subject.stage.stream and subject.rows else Proof()
+    proof = _streamed(subject, watch.share(0.6)) if subject.stage.stream and subject.rows else Proof()
     if proof.offence is None and subject.stage.anywhere and not _every_cut_fits(subject, watch):
         proof += _in_windows(subject, watch.share(0.5), rng)
     if proof.offence is None:
