@@ -19,6 +19,7 @@ DEPTH = 48  # bars at the end of a slice, each of which it is cut at
 MOST_WARMING = 0.5  # of the history: a stage that speaks later than that is not run on slices
 WINDOWS = 512  # at most
 STREAMED = 256  # bars of one stretch of the stream
+LEAST_STREAMED = 100  # whatever the time
 CHEAP = 4  # the stretch that comes first: behind most warm-ups, and with little to catch up on before it
 
 
@@ -149,7 +150,7 @@ def _one_stretch(subject: Subject[History], start: int, stop: int, watch: Watch)
             rows = len(next(iter(arrays.values()))) if arrays else 0
             offence = _streamed_offence(subject, arrays, done, seen[0])
             done += rows
-            if offence or (watch.left < 0.0 and done > start):
+            if offence or (watch.left < 0.0 and done - start >= LEAST_STREAMED):
                 return max(done - start, 0), Proof(offence=offence)
     except FAILURES as error:
         return max(done - start, 0), Proof(failures=(f"streamed from row {start:,}: {error}",))
