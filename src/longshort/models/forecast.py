@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from html import escape
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import polars as pl
@@ -18,6 +18,10 @@ class Law(Protocol):
 
     def __getitem__(self, rows: slice) -> "Law":
         """The same law between two rows."""
+        ...
+
+    def join(self, *later: Any) -> "Law":
+        """One law of these rows and those of laws of the same kind that follow them."""
         ...
 
     def mean(self) -> Values:
@@ -56,6 +60,15 @@ class StudentT:
     def __getitem__(self, rows: slice) -> "StudentT":
         """The same law between two rows."""
         return StudentT(loc=self.loc[rows], scale=self.scale[rows], df=self.df[rows])
+
+    def join(self, *later: "StudentT") -> "StudentT":
+        """One law of these rows and those that follow them."""
+        parts = (self, *later)
+        return StudentT(
+            loc=np.concatenate([part.loc for part in parts]),
+            scale=np.concatenate([part.scale for part in parts]),
+            df=np.concatenate([part.df for part in parts]),
+        )
 
     def mean(self) -> Values:
         """The expected value."""
@@ -104,7 +117,7 @@ class Forecast:
     closed_at: Int64[np.ndarray, " time"]
     symbols: tuple[str, ...]
     horizons: tuple[int, ...]
-    law: StudentT
+    law: Law
 
     def __len__(self) -> int:
         return len(self.closed_at)
@@ -112,6 +125,19 @@ class Forecast:
     def __getitem__(self, rows: slice) -> "Forecast":
         """The same forecast between two rows."""
         return replace(self, closed_at=self.closed_at[rows], law=self.law[rows])
+
+    @property
+    def dense(self) -> bool:
+        """True where a distribution is stated somewhere, not a location alone."""
+        return bool(np.isfinite(self.law.variance()).any())
+
+    def join(self, *later: "Forecast") -> "Forecast":
+        """One forecast of these rows and those of the same model that follow them."""
+        return replace(
+            self,
+            closed_at=np.concatenate([self.closed_at, *[part.closed_at for part in later]]),
+            law=self.law.join(*[part.law for part in later]),
+        )
 
     def at(self, horizon_bars: int) -> int:
         """The position of a horizon on the last axis."""

@@ -108,7 +108,7 @@ class FittedLSTM:
         loc, log_scale, df = (part.numpy().astype(np.float64) for part in law(torch.from_numpy(raw)))
         unit = volatility_over(panel, self.horizons)
         usable = panel.usable[:, :, None]
-        har_law = self.anchor.predict(panel, range(len(panel))).law
+        har_law = self.anchor.law(panel)
         share = self.model.har_share
         student = StudentT(
             loc=np.where(usable, _average(loc) * np.asarray(self.mean_weights) * unit, np.nan),

@@ -59,6 +59,16 @@ class FittedScale:
     def predict(self, panel: Panel, rows: range) -> Forecast:
         """Row by row: the forecast at a row reads that row alone."""
         part = panel[rows.start : rows.stop]
+        return Forecast(
+            model=self.name,
+            closed_at=part.closed_at,
+            symbols=part.symbols,
+            horizons=self.horizons,
+            law=self.law(part),
+        )
+
+    def law(self, part: Panel) -> StudentT:
+        """The law at every row of a panel."""
         terms = self.design(part)
         log_scale = np.zeros((len(part), len(part.symbols), len(self.horizons)))
         for term in range(terms.shape[2]):  # in order: the same bits for one row as for many
@@ -67,9 +77,8 @@ class FittedScale:
         scale = np.where(
             known, np.exp(log_scale) * np.sqrt(np.asarray(self.horizons, dtype=np.float64)), np.nan
         )
-        law = StudentT(loc=np.zeros_like(scale), scale=scale, df=np.broadcast_to(self.df, scale.shape).copy())
-        return Forecast(
-            model=self.name, closed_at=part.closed_at, symbols=part.symbols, horizons=self.horizons, law=law
+        return StudentT(
+            loc=np.zeros_like(scale), scale=scale, df=np.broadcast_to(self.df, scale.shape).copy()
         )
 
     def start(self, panel: Panel) -> ForecastStream:

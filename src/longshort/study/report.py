@@ -14,6 +14,7 @@ from longshort.base.calendar import AlwaysOpen
 from longshort.base.files import jsonable
 from longshort.data.bars import Change, Origin
 from longshort.data.certificate.findings import count_of
+from longshort.study.section import Flag, Section
 
 NAMED = 4  # series or coins that a note names
 
@@ -110,7 +111,8 @@ class Report:
 
     `scores[model][horizon][metric]` holds mean metrics (`mae rmse mase crps log_score pinball qlike accuracy ...`);
     `coverage[model][horizon][level]` the share of outcomes inside central intervals. `notes` are sentences the reader
-    must see: what was not computed and why, red flags, holdout openings. `origins` are the series of the lake that the
+    must see: what was not computed and why, holdout openings. `flags` are what a careful reader would ask about,
+    `sections` the evidence beyond the verdict, in order. `origins` are the series of the lake that the
     bars were made of, `changes` what cleaning did to them; simulated bars have neither.
     """
 
@@ -138,6 +140,8 @@ class Report:
     holdout: bool = False
     holdout_openings: int = 0
     notes: tuple[str, ...] = ()
+    flags: tuple[Flag, ...] = ()
+    sections: tuple[Section, ...] = ()
     origins: tuple[Origin, ...] = ()
     changes: tuple[Change, ...] = ()
     calendar: str = AlwaysOpen().name

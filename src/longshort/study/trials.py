@@ -10,6 +10,9 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import Float64, Int64
+
 from longshort.base.errors import DataError
 
 PATIENCE_SECONDS = 60.0  # how long a process waits for another one that is writing
@@ -47,6 +50,19 @@ class Trial:
     stretch: Stretch
     settings: str
     recorded_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """One configuration that was evaluated on a stretch, and what its policy earned: net return per UTC day.
+
+    `days` counts days since 1970; both arrays are empty where there was no account.
+    """
+
+    settings: str
+    recorded_at: int
+    days: Int64[np.ndarray, " day"]
+    returns: Float64[np.ndarray, " day"]
 
 
 class TrialLog:

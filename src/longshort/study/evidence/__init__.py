@@ -1,0 +1,1 @@
+"""What an evaluation shows beyond its verdict: one topic per module, each told as a `Section`."""
