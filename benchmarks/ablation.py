@@ -29,7 +29,7 @@ from longshort.study.market import Market, load_bars
 from longshort.study.metrics import row_losses
 from longshort.study.run import job_cache
 from longshort.study.verdict import Comparison, compare
-from longshort.study.walk import join, member_job, past_of, rival_job
+from longshort.study.walk import member_job, opponent_job, past_of
 
 COINS = ("BTC", "ETH", "SOL", "XRP", "BNB", "DOGE", "ADA", "LINK", "TRX")
 SPOT = ("BTC", "ETH", "SOL", "XRP")
@@ -152,15 +152,15 @@ def walked(market: Market, folds: tuple[Fold, ...]) -> Forecast:
     """The network's forecasts of every test row; the simpler models are not fitted."""
     seeds = market.study.model.seeds
     jobs = [member_job(market, fold, seed) for fold in folds for seed in seeds]
-    jobs += [rival_job(market, fold, HAR) for fold in folds]
+    jobs += [opponent_job(market, fold, HAR) for fold in folds]
     results = dict(run_jobs(jobs, cache=job_cache(market.study), processes=usable_processors()))
     parts: list[Forecast] = []
     for k, fold in enumerate(folds):
         members = tuple(results[k * len(seeds) + i] for i in range(len(seeds)))
         anchor = results[len(folds) * len(seeds) + k]
-        fitted = FittedLSTM.of(past_of(market, fold), market.study.model, members, anchor)
+        fitted = FittedLSTM.of(past_of(market, fold), market.study.model, members, anchor.fitted)
         parts.append(fitted.predict(market.panel, fold.test))
-    return join(parts)
+    return parts[0].join(*parts[1:])
 
 
 def lines(

@@ -20,7 +20,7 @@ from longshort.study.folds import Fold
 from longshort.study.market import Market, load_bars, open_market
 from longshort.study.recipe import named_recipe, recipe_digest
 from longshort.study.run import job_cache, versions
-from longshort.study.walk import member_job, past_of, rival_job
+from longshort.study.walk import member_job, opponent_job, past_of
 
 Report = Callable[[str, int, int], None]
 
@@ -30,7 +30,7 @@ def train(study: Study, *, report: Report = lambda what, done, of: None) -> Bund
     market = open_market(study)
     fold = market.final_fold()
     known_until = _known_until(market, fold)
-    jobs = [*[member_job(market, fold, seed) for seed in study.model.seeds], rival_job(market, fold, HAR)]
+    jobs = [*[member_job(market, fold, seed) for seed in study.model.seeds], opponent_job(market, fold, HAR)]
     processes = study.training.processes or usable_processors()
     results: dict[int, Any] = {}
     for done, (index, result) in enumerate(run_jobs(jobs, cache=job_cache(study), processes=processes)):
@@ -38,7 +38,7 @@ def train(study: Study, *, report: Report = lambda what, done, of: None) -> Bund
         report("training", done + 1, len(jobs))
     *members, anchor = [results[k] for k in range(len(jobs))]
     bundle = Bundle(
-        fitted=FittedLSTM.of(past_of(market, fold), study.model, tuple(members), anchor),
+        fitted=FittedLSTM.of(past_of(market, fold), study.model, tuple(members), anchor.fitted),
         symbols=market.bars.symbols,
         interval=study.data.interval,
         created_at=SystemClock().now(),

@@ -1,6 +1,7 @@
 """`evaluate`: is it true? Walk forward against every rival, say so in three words, and write it all down."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from longshort.study import evaluate as judging
 from longshort.study.market import Market, open_market
 from longshort.study.report import Report
 from longshort.study.run import Run, job_cache
-from longshort.study.trials import Stretch, Trial, TrialLog
+from longshort.study.trials import Stretch, Trial, Tried, TrialLog
 from longshort.study.walk import Report as Progress
 from longshort.web.audit import audit_section
 from longshort.web.report import render_report
@@ -39,9 +40,10 @@ def evaluate_into(
     log, development, sealed = _trials(market)
     if sealed and holdout:
         log.open_holdout(_trial(sealed, study))
-    found = judging.evaluate(market, cache=job_cache(study), holdout=holdout, report=report)
+    before = [one for one in (log.tried(development) if hasattr(log, 'tried') else ()) if one.settings != study.digest()]
+    found = judging.evaluate(market, cache=job_cache(study), holdout=holdout, tried=before, report=report)
     if not holdout:
-        log.record(_trial(development, study))
+        log.record(_trial(development, study, found.case.tried[-1]))
     openings = log.openings(sealed) if sealed else 0
     document = found.report.counted(trials=log.count(development), holdout_openings=openings)
     run = Run(market, "holdout" if holdout else "evaluate")
@@ -60,8 +62,9 @@ def _audited(market: Market) -> dict[str, Any] | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
-def _trial(stretch: Stretch, study: Study) -> Trial:
-    return Trial(stretch=stretch, settings=study.digest(), recorded_at=SystemClock().now())
+def _trial(stretch: Stretch, study: Study, made: Tried | None = None) -> Trial:
+    blank = Trial(stretch=stretch, settings=study.digest(), recorded_at=SystemClock().now())
+    return blank if made is None or not hasattr(blank, 'days') else replace(blank, days=made.days, returns=made.returns)
 
 
 def _trials(market: Market) -> tuple[TrialLog, Stretch, Stretch | None]:

@@ -11,7 +11,7 @@ from longshort.base.errors import LongshortError
 from longshort.base.journal import FileJournal
 from longshort.base.settings import Study
 from longshort.data.bars import Bars
-from longshort.models.lstm import NAME
+from longshort.models.opponents import model_name
 from longshort.policy.decider import Decider
 from longshort.policy.ledger import Ledger
 from longshort.policy.steering import Steering
@@ -51,16 +51,15 @@ def backtest_into(study: Study, *, report: Progress = lambda what, done, of: Non
     from longshort.trading.backtest import backtest as run_engine
 
     market = open_market(study, report)
-    walked = walk(
-        market, market.folds(), cache=job_cache(study), processes=study.training.processes, report=report
-    )
-    money = earn(market, walked, NAME)
+    model = model_name(study)
+    walked = walk(market, market.folds(), cache=job_cache(study), report=report)
+    money = earn(market, walked, model)
     if money.error is not None:
         raise money.error
     run = Run(market, "backtest")
     run.write_study()
     steering = Steering(rule_of(market), market.bars.symbols)
-    pilot = walked.pilot(market, NAME, steering)
+    pilot = walked.pilot(market, model, steering)
     bars = market.bars[walked.tested.start : walked.tested.stop]
     journal = FileJournal(run.folder / "journal.jsonl")
     journal.path.unlink(missing_ok=True)
@@ -75,7 +74,7 @@ def backtest_into(study: Study, *, report: Progress = lambda what, done, of: Non
     run.write_ledger("ledger", ledger)
     run.write_page("tearsheet.html", render_tearsheet(sheet))
     return Backtest(
-        sheet=sheet, folder=run.folder, largest_difference=_difference(ledger, money.ledgers[NAME])
+        sheet=sheet, folder=run.folder, largest_difference=_difference(ledger, money.ledgers[model])
     )
 
 
@@ -117,7 +116,7 @@ def _sheet(market: Market, walked: Walk, money: Money, ledger: Ledger, run: Run)
         created_at=SystemClock().now(),
         ledger=ledger,
         bars=bars,
-        rivals=tuple(curve for curve in curves(money) if curve.name != NAME),
+        rivals=tuple(curve for curve in curves(money) if curve.name != model_name(market.study)),
         settings=market.study.model_dump(mode="json"),
         hashes=run.hashes,
         versions=versions(),

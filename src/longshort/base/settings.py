@@ -86,7 +86,7 @@ class TargetSettings(Section):
 class ModelSettings(Section):
     """The shape of the network, how many are averaged, and the share of HAR in the log scale."""
 
-    kind: Literal["lstm"] = "lstm"
+    kind: Literal["lstm", "prophet"] = "lstm"
     hidden: int = Field(default=48, ge=4, le=1024)
     dropout: float = Field(default=0.25, ge=0.0, lt=1.0)
     seeds: tuple[int, ...] = (1, 2, 3)
@@ -109,8 +109,18 @@ class TrainingSettings(Section):
 
 
 class ValidationSettings(Section):
-    """Walk-forward folds, and the stretch that stays sealed."""
+    """Which rows teach and which judge, whom a model has to beat, and the stretch that stays sealed.
 
+    The last four schemes are no walk-forward: they show how far a result depends on the coins and the times that were
+    learnt from, and give no verdict. `train_bars` bounds what a rolling fold learns from. `opponents` come on top of
+    those that no study can do without.
+    """
+
+    scheme: Literal["expanding", "rolling", "combinatorial", "coins", "periods", "regimes"] = "expanding"
+    opponents: tuple[str, ...] = ()
+    train_bars: int = Field(default=0, ge=0)
+    groups: int = Field(default=6, ge=2, le=20)
+    test_groups: int = Field(default=2, ge=1, le=10)
     folds: int = Field(default=5, ge=1, le=100)
     first_train_share: float = Field(default=0.4, gt=0.0, lt=1.0)
     validation_share: float = Field(default=0.15, gt=0.0, lt=0.5)

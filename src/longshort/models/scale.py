@@ -15,7 +15,7 @@ from longshort.features.panel import LEVELS, Panel
 from longshort.models.forecast import Forecast, StudentT
 from longshort.models.forecaster import ForecastStream, Past
 
-HAR = "HAR-t"
+EXPANDING, EWMA, HAR = "expanding volatility", "EWMA-t", "HAR-t"
 MIN_DF = 2.1  # the variance exists only above 2
 FARTHEST = 40.0  # where a step of the search goes astray, a logarithm counts no further
 Design = Float64[np.ndarray, "time asset term"]
@@ -155,7 +155,7 @@ def _levels(panel: Panel, name: str) -> Design:
 def scale_models(horizons: tuple[int, ...]) -> tuple[ScaleModel, ...]:
     """The three rivals that state a distribution, in order of strength."""
     return (
-        ScaleModel("expanding volatility", horizons, expanding),
-        ScaleModel("EWMA-t", horizons, ewma),
+        ScaleModel(EXPANDING, horizons, expanding),
+        ScaleModel(EWMA, horizons, ewma),
         ScaleModel(HAR, horizons, har),
     )

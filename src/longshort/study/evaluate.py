@@ -1,17 +1,19 @@
 """From a market to a report: walk forward, score, compare, judge."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from jaxtyping import Float64
 
 from longshort.base.clock import SystemClock, format_instant
 from longshort.base.files import jsonable
-from longshort.models.forecast import Forecast
-from longshort.models.lstm import NAME
+from longshort.models.opponents import find_opponents, model_name
+from longshort.study.case import Case
+from longshort.study.evidence import flags, sections_of
 from longshort.study.folds import Fold
 from longshort.study.market import Market
 from longshort.study.metrics import (
@@ -26,12 +28,14 @@ from longshort.study.metrics import (
 from longshort.study.money import Money, compare_money, curves, earn, profits, turnover_per_bar
 from longshort.study.report import Comparison, FoldSpan, Report, data_notes, noun_of
 from longshort.study.run import Run, versions
+from longshort.study.trials import Tried
 from longshort.study.verdict import Margins, compare, judge
 from longshort.study.walk import Report as Progress
 from longshort.study.walk import Walk, walk
 
 MAJORITY = "majority"
 FORECAST_METRICS = ("log_score", "crps", "qlike")
+DIRECTION_LOSSES = MappingProxyType({"accuracy": "miss", "brier": "brier"})
 Values = Float64[np.ndarray, "time asset horizon"]
 
 
@@ -40,8 +44,17 @@ class Evaluation:
     """A report and what it rests on."""
 
     report: Report
-    walk: Walk
-    money: Money
+    case: Case
+
+    @property
+    def walk(self) -> Walk:
+        """The fits and forecasts."""
+        return self.case.walk
+
+    @property
+    def money(self) -> Money:
+        """The accounts."""
+        return self.case.money
 
 
 def evaluate(
@@ -49,21 +62,20 @@ def evaluate(
     *,
     cache: Path | None = None,
     holdout: bool = False,
+    tried: Sequence[Tried] = (),
     report: Progress = lambda what, done, of: None,
 ) -> Evaluation:
-    """Judge a study's model on its development folds, or on the sealed holdout."""
-    began = time.perf_counter()
+    """Judge a study's model on its development folds, or on the sealed holdout; `tried` is what was tried before."""
+    began, study, model = time.perf_counter(), market.study, model_name(market.study)
     folds = (market.holdout(),) if holdout else market.folds()
-    walked = walk(market, folds, cache=cache, processes=market.study.training.processes, report=report)
-    money = earn(market, walked, NAME)
-    truth = truth_over(market, folds)
-    losses = {name: row_losses(forecast, truth) for name, forecast in walked.forecasts.items()}
-    comparisons = [*compare_forecasts(market, walked, truth, losses), *compare_money(market, money, NAME)]
-    verdicts = judge(comparisons, margins=_margins(market, money), asked=_asked(market))
+    opponents = find_opponents(study.validation.opponents)
+    walked = walk(market, folds, cache=cache, opponents=opponents, report=report)
+    report("judging", 0, 2)
+    case = case_of(market, walked, model, tried)
+    report("judging", 1, 2)
     document = Report(
         title=_title(market, folds, holdout=holdout),
         created_at=SystemClock().now(),
-        seconds=time.perf_counter() - began,
         settings=_plain(market),
         hashes=Run(market, "evaluate").hashes,
         versions=versions(),
@@ -72,22 +84,48 @@ def evaluate(
         folds=tuple(_span(market, fold) for fold in folds),
         seeds=market.study.model.seeds,
         horizons=market.study.target.horizons,
-        model=NAME,
-        opponents=tuple(dict.fromkeys(c.opponent for c in comparisons)),
-        verdicts=verdicts,
-        comparisons=tuple(comparisons),
-        scores={name: score_forecast(f, truth, losses[name]) for name, f in walked.forecasts.items()},
-        coverage={name: coverage(f, truth) for name, f in walked.forecasts.items() if _has_law(f)},
-        pit=pit_histogram(walked.forecasts[NAME], truth),
-        curves=curves(money),
-        profits=profits(market, money),
+        model=model,
+        opponents=tuple(dict.fromkeys(c.opponent for c in case.comparisons)),
+        verdicts=case.verdicts,
+        comparisons=case.comparisons,
+        scores={n: score_forecast(f, case.truth, case.losses[n]) for n, f in walked.forecasts.items()},
+        coverage={n: coverage(f, case.truth) for n, f in walked.forecasts.items() if f.dense},
+        pit=pit_histogram(case.forecast, case.truth),
+        curves=curves(case.money),
+        profits=profits(market, case.money),
         holdout=holdout,
-        notes=tuple(_notes(market, money)),
+        notes=tuple(_notes(market, case.money)),
         origins=market.bars.origins,
         changes=market.bars.changes,
         calendar=market.bars.calendar.name,
+        flags=flags(case),
+        sections=sections_of(case),
+        seconds=time.perf_counter() - began,
     )
-    return Evaluation(report=document, walk=walked, money=money)
+    report("judging", 2, 2)
+    return Evaluation(report=document, case=case)
+
+
+def case_of(market: Market, walked: Walk, model: str, tried: Sequence[Tried] = ()) -> Case:
+    """Score a walk, run its accounts, compare the model with everybody, and say the words."""
+    truth = truth_over(market, walked.folds)
+    losses = {name: row_losses(forecast, truth) for name, forecast in walked.forecasts.items()}
+    money = earn(market, walked, model)
+    comparisons = [
+        *compare_forecasts(market, walked, truth, losses, model),
+        *compare_money(market, money, model),
+    ]
+    return Case(
+        market=market,
+        walk=walked,
+        truth=truth,
+        losses=losses,
+        money=money,
+        model=model,
+        comparisons=tuple(comparisons),
+        verdicts=judge(comparisons, margins=_margins(market, money, model), asked=_asked(market)),
+        tried=(*tried, try_of(market, money, model)),
+    )
 
 
 def truth_over(market: Market, folds: Sequence[Fold]) -> Truth:
@@ -98,18 +136,21 @@ def truth_over(market: Market, folds: Sequence[Fold]) -> Truth:
 
 
 def compare_forecasts(
-    market: Market, walked: Walk, truth: Truth, losses: dict[str, dict[str, Values]]
+    market: Market, walked: Walk, truth: Truth, losses: Mapping[str, Mapping[str, Values]], model: str
 ) -> list[Comparison]:
-    """The model against every opponent that answers a question, per metric and horizon, on the same rows."""
-    mine, majority = losses[NAME], majority_losses(truth)
+    """The model against every opponent that answers a question, per metric and horizon, on the same rows.
+
+    Who states no distribution is no opponent in density and volatility, who names no direction none in direction.
+    """
+    mine, majority = losses[model], majority_losses(truth)
+    others = {name: loss for name, loss in losses.items() if name != model}
     pairs = [
-        (metric, name, mine[metric], losses[name][metric])
-        for name, forecast in walked.forecasts.items()
-        if name != NAME and _has_law(forecast)
-        for metric in FORECAST_METRICS
+        (metric, name, mine[loss], theirs[loss])
+        for name, theirs in others.items()
+        for metric, loss in {**{m: m for m in FORECAST_METRICS}, **DIRECTION_LOSSES}.items()
+        if _answers(metric, theirs)
     ]
-    pairs += [("accuracy", MAJORITY, mine["miss"], majority["miss"])]
-    pairs += [("brier", MAJORITY, mine["brier"], majority["brier"])]
+    pairs += [(metric, MAJORITY, mine[loss], majority[loss]) for metric, loss in DIRECTION_LOSSES.items()]
     grid_row = market.bars.grid_row[walked.tested.start : walked.tested.stop]
     return [
         compare(
@@ -125,8 +166,23 @@ def compare_forecasts(
     ]
 
 
-def _has_law(forecast: Forecast) -> bool:
-    return bool(np.isfinite(forecast.law.scale).any())
+def _answers(metric: str, losses: Mapping[str, Values]) -> bool:
+    """True where a forecaster has the loss, and names directions where these are asked for."""
+    loss = losses[DIRECTION_LOSSES.get(metric, metric)]
+    directed = metric not in DIRECTION_LOSSES or bool(np.isfinite(losses["miss"]).any())
+    return directed and bool(np.isfinite(loss).any())
+
+
+def try_of(market: Market, money: Money, model: str) -> Tried:
+    """This evaluation, as the ledger of trials keeps it."""
+    days, returns = np.zeros(0, dtype=np.int64), np.zeros(0)
+    if money.ledgers and False:
+        from longshort.study.trials import daily
+        account = money.ledgers[model]
+        days, returns = daily(account.closed_at, account.equity, account.starting_balance)
+    return Tried(
+        settings=market.study.digest(), recorded_at=SystemClock().now(), days=days, returns=returns
+    )
 
 
 def _asked(market: Market) -> list[tuple[str, int]]:
@@ -134,13 +190,13 @@ def _asked(market: Market) -> list[tuple[str, int]]:
     return [*pairs, ("profit", market.study.policy.horizon_bars)]
 
 
-def _margins(market: Market, money: Money) -> Margins:
+def _margins(market: Market, money: Money, model: str) -> Margins:
     settings = market.study.report
     return Margins(
         crps_percent=settings.margin_crps_percent,
         direction_points=settings.margin_direction_points,
         bps_per_trade=settings.margin_bps_per_trade,
-        trades_per_bar=turnover_per_bar(money, NAME),
+        trades_per_bar=turnover_per_bar(money, model),
     )
 
 

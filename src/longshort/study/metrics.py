@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from longshort.models.forecast import Forecast, StudentT, Values
+from longshort.models.forecast import Forecast, Law, Values
 from longshort.study.folds import Fold, label_known
 
 Cells = Bool[np.ndarray, "time asset horizon"]
@@ -186,7 +186,7 @@ def _brier(outcome: Values, p_up: Values) -> Values:
     return np.where(directed, (p_up - (outcome > 0.0)) ** 2, np.nan)
 
 
-def _quantile_losses(law: StudentT, came: Values) -> dict[str, Values]:
+def _quantile_losses(law: Law, came: Values) -> dict[str, Values]:
     low, high = WINKLER_TAILS
     quantiles = {p: law.quantile(p) for p in PINBALL_LEVELS}
     costs = [pinball(came, quantiles[p], p) for p in PINBALL_LEVELS]

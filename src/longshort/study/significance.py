@@ -53,19 +53,22 @@ class MeanTest:
 def skill_test(gain: Series, grid_row: Rows, *, horizon_bars: int) -> MeanTest:
     """Test on every instant and, beyond one bar, where labels do not overlap as well; the weaker p counts.
 
-    NaN gains are instants without a score: they are skipped, the distance between their neighbors is kept.
-    The interval is the wider one too. The second test looks as far back in time as the first.
+    NaN gains are instants without a score: they are skipped, the distance between their neighbors is kept. Where all
+    are some rows apart (a forecaster that speaks once a day), lags count in such steps. The interval is the wider one
+    too. The second test looks as far back in time as the first.
     """
     scored = np.flatnonzero(~np.isnan(gain))
     if not len(scored):
         return mean_above_zero(gain, lags=lags_for(0, horizon_bars))
-    on_grid = _on_grid(gain[scored], grid_row[scored])
-    lags = lags_for(len(on_grid), horizon_bars)
+    step = int(np.gcd.reduce(np.diff(grid_row[scored]))) or 1
+    rows, horizon = grid_row[scored] // step, ceil(horizon_bars / step)
+    on_grid = _on_grid(gain[scored], rows)
+    lags = lags_for(len(on_grid), horizon)
     every = mean_above_zero(on_grid, lags=lags)
-    if horizon_bars == 1 or every.reason:
+    if horizon == 1 or every.reason:
         return every
-    offset = -int(grid_row[scored[0]]) % horizon_bars  # the same instants whatever the first one is
-    apart = mean_above_zero(on_grid[offset::horizon_bars], lags=max(24 + 2, ceil(lags / horizon_bars)))
+    offset = -int(rows[0]) % horizon  # the same instants whatever the first one is
+    apart = mean_above_zero(on_grid[offset::horizon], lags=max(24 + 2, ceil(lags / horizon)))
     return MeanTest(
         mean=every.mean,
         half_width=float(np.maximum(every.half_width, apart.half_width)),

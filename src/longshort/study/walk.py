@@ -8,16 +8,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from longshort.base.files import digest
 from longshort.base.jobs import Job, run_jobs, usable_processors
 from longshort.base.settings import Study
-from longshort.models.forecast import Forecast, StudentT
+from longshort.models.forecast import Forecast
 from longshort.models.forecaster import Fitted, Past
-from longshort.models.lstm import FittedLSTM
-from longshort.models.naive import PreviousValue, SeasonalNaive
-from longshort.models.scale import HAR, scale_models
+from longshort.models.lstm import NAME, FittedLSTM
+from longshort.models.opponents import (
+    OPPONENTS,
+    Opponent,
+    find_opponents,
+    model_name,
+    model_of,
+    opponent_named,
+)
+from longshort.models.scale import HAR
 from longshort.models.training import Member, fit_member
 from longshort.policy.pilot import Pilot, Tenure
 from longshort.policy.steering import Steering
@@ -44,6 +49,7 @@ class Walk:
     def pilot(self, market: Market, model: str, steering: Steering, *, from_row: int | None = None) -> Pilot:
         """The pilot that relays from fold to fold, standing before `from_row` (default: the first test row)."""
         start = self.tested.start if from_row is None else from_row
+        needed = [getattr(fitted[model], "context_rows", 0) for fitted in self.fitted]
         return Pilot(
             [
                 Tenure(int(market.bars.closed_at[fold.test.start]), fitted[model])
@@ -52,7 +58,7 @@ class Walk:
             market.stream(),
             steering,
             history=market.bars[:start],
-            context_rows=2 * market.study.model.restart_rows,
+            context_rows=max(2 * market.study.model.restart_rows, *needed),
         )
 
 
@@ -61,66 +67,64 @@ def walk(
     folds: Sequence[Fold],
     *,
     cache: Path | None,
-    processes: int = 0,
+    opponents: Sequence[Opponent] = find_opponents(()),
     report: Report = lambda what, done, of: None,
 ) -> Walk:
-    """Fit every model on every fold and forecast the fold's test rows."""
-    plan = [_Task(k, kind, name) for k, _ in enumerate(folds) for kind, name in _fits(market.study)]
-    plan.sort(key=lambda task: task.kind)  # the long fits first
+    """Fit the model and its opponents on every fold and forecast the fold's test rows."""
+    plan = [_Task(k, kind, name) for k, _ in enumerate(folds) for kind, name in _fits(market.study, opponents)]
+    plan.sort(key=_seconds, reverse=True)  # the long ones first, lest all wait for one at the end
     jobs = [_job(market, folds[task.fold], task) for task in plan]
+    processes = market.study.training.processes or usable_processors()
     results: dict[_Task, Any] = {}
-    for done, (index, result) in enumerate(
-        run_jobs(jobs, cache=cache, processes=processes or usable_processors())
-    ):
+    for done, (index, result) in enumerate(run_jobs(jobs, cache=cache, processes=processes)):
         results[plan[index]] = result
         report("fitting", done + 1, len(jobs))
-    fitted = tuple(_assemble(market, fold, k, results) for k, fold in enumerate(folds))
+    played = [_assemble(market, fold, k, results) for k, fold in enumerate(folds)]
     forecasts: dict[str, Forecast] = {}
-    for done, name in enumerate(fitted[0]):
-        parts = [models[name].predict(market.panel, f.test) for f, models in zip(folds, fitted, strict=True)]
-        forecasts[name] = join(parts)
-        report("forecasting", done + 1, len(fitted[0]))
+    for done, name in enumerate(played[0]):
+        first, *later = [fold[name].forecast for fold in played]
+        forecasts[name] = first.join(*later)
+        report("forecasting", done + 1, len(played[0]))
+    fitted = tuple({name: part.fitted for name, part in fold.items()} for fold in played)
     return Walk(folds=tuple(folds), fitted=fitted, forecasts=forecasts)
 
 
-def join(parts: Sequence[Forecast]) -> Forecast:
-    """Consecutive forecasts of one model as one."""
-    laws = [part.law for part in parts]
-    return Forecast(
-        model=parts[0].model,
-        closed_at=np.concatenate([part.closed_at for part in parts]),
-        symbols=parts[0].symbols,
-        horizons=parts[0].horizons,
-        law=StudentT(
-            loc=np.concatenate([law.loc for law in laws]),
-            scale=np.concatenate([law.scale for law in laws]),
-            df=np.concatenate([law.df for law in laws]),
-        ),
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Played:
+    """A fitted forecaster and what it said of the rows it is judged on."""
+
+    fitted: Fitted
+    forecast: Forecast
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class _Task:
     fold: int
     kind: str
     name: str
 
 
-def _fits(study: Study) -> list[tuple[str, str]]:
-    members = [("member", str(seed)) for seed in study.model.seeds]
-    return members + [("rival", rival.name) for rival in scale_models(study.target.horizons)]
+def _fits(study: Study, opponents: Sequence[Opponent]) -> list[tuple[str, str]]:
+    model = model_of(study)
+    members = [("member", str(seed)) for seed in study.model.seeds] if model is None else [("model", model.name)]
+    return members + [("opponent", o.name) for o in opponents if model is None or o.name != model.name]
+
+
+def _seconds(task: _Task) -> float:
+    """About how long a task takes, to begin with the longest."""
+    return 15.0 if task.kind == "member" else opponent_named(task.name).seconds
 
 
 def _job(market: Market, fold: Fold, task: _Task) -> Job:
     if task.kind == "member":
         return member_job(market, fold, int(task.name))
-    return rival_job(market, fold, task.name)
+    return opponent_job(market, fold, task.name, alone=task.kind == "model")
 
 
-def rival_job(market: Market, fold: Fold, name: str) -> Job:
-    """The job that fits one of the simpler models on one fold."""
-    key = _key(market, fold, ["data", "features", "target"], name)
-    return Job(key=key, function=fit_rival_job, arguments=(market.study, fold, name))
+def opponent_job(market: Market, fold: Fold, name: str, *, alone: bool = False) -> Job:
+    """The job that fits a forecaster on one fold and lets it speak; `alone`: as the model, at every bar."""
+    key = _key(market, fold, ["data", "features", "target"], f"{name} alone {alone} {fold.test}")
+    return Job(key=key, function=play_opponent, arguments=(market.study, fold, name, alone))
 
 
 def member_job(market: Market, fold: Fold, seed: int) -> Job:
@@ -130,7 +134,7 @@ def member_job(market: Market, fold: Fold, seed: int) -> Job:
 
 
 def _key(market: Market, fold: Fold, sections: list[str], name: str) -> str:
-    past = market.bars[: fold.validation.stop + max(market.study.target.horizons)]
+    past = market.bars[: max(fold.validation.stop + max(market.study.target.horizons), fold.test.stop)]
     rows = f"{fold.train} {fold.validation}"
     study, names = market.study, market.recipe.names
     settings = _settings(study, sections)
@@ -151,10 +155,12 @@ def fit_member_job(study: Study, fold: Fold, seed: int) -> Member:
     return fit_member(past_of(open_market(study), fold), study.model, study.training, seed)
 
 
-def fit_rival_job(study: Study, fold: Fold, name: str) -> Fitted:
-    """Fit one of the simpler models on one fold."""
-    rival = next(r for r in scale_models(study.target.horizons) if r.name == name)
-    return rival.fit(past_of(open_market(study), fold))
+def play_opponent(study: Study, fold: Fold, name: str, alone: bool) -> Played:  # noqa: FBT001 a job has no keywords
+    """Fit a forecaster on one fold and forecast the fold's test rows."""
+    market, horizons = open_market(study), study.target.horizons
+    model = model_of(study) if alone else None
+    fitted = (model or opponent_named(name).make(horizons)).fit(past_of(market, fold))
+    return Played(fitted=fitted, forecast=fitted.predict(market.panel, fold.test))
 
 
 def past_of(market: Market, fold: Fold) -> Past:
@@ -162,11 +168,14 @@ def past_of(market: Market, fold: Fold) -> Past:
     return Past.cut(market.panel, market.targets, fold.train, fold.validation, market.recipe.names)
 
 
-def _assemble(market: Market, fold: Fold, number: int, results: dict[_Task, Any]) -> dict[str, Fitted]:
+def _assemble(market: Market, fold: Fold, number: int, results: dict[_Task, Any]) -> dict[str, Played]:
+    """All of one fold by name, the model first."""
     study = market.study
-    past = past_of(market, fold)
-    members = tuple(results[_Task(number, "member", str(seed))] for seed in study.model.seeds)
-    lstm = FittedLSTM.of(past, study.model, members, results[_Task(number, "rival", HAR)])
-    rivals = [results[_Task(number, "rival", rival.name)] for rival in scale_models(study.target.horizons)]
-    naive = [model(study.target.horizons).fit(past) for model in (PreviousValue, SeasonalNaive)]
-    return {model.name: model for model in (lstm, *rivals, *naive)}
+    played = {t.name: part for t, part in results.items() if t.fold == number and t.kind != "member"}
+    if model_of(study) is None:
+        members = tuple(results[_Task(number, "member", str(seed))] for seed in study.model.seeds)
+        fitted = FittedLSTM.of(past_of(market, fold), study.model, members, played[HAR].fitted)
+        played[NAME] = Played(fitted=fitted, forecast=fitted.predict(market.panel, fold.test))
+    name = model_name(study)
+    order = [name, *[opponent.name for opponent in OPPONENTS if opponent.name in played and opponent.name != name]]
+    return {key: played[key] for key in order}

@@ -18,7 +18,8 @@ from longshort.data.bars import Bars
 from longshort.features.targets import Targets, make_targets
 from longshort.models.forecast import StudentT
 from longshort.models.forecaster import Fitted, Past, volatility_over
-from longshort.models.lstm import NAME, FittedLSTM
+from longshort.models.lstm import FittedLSTM
+from longshort.models.opponents import NETWORK, model_name, model_of
 from longshort.models.scale import HAR, FittedScale, fit_scale, scale_models
 from longshort.models.training import chunk_starts, fit_member
 from longshort.policy.exposure import Exposure
@@ -33,7 +34,7 @@ from longshort.study.market import Market
 from longshort.study.metrics import mean_loss, per_instant, row_losses
 from longshort.study.money import rule_of
 from longshort.study.significance import skill_test
-from longshort.study.walk import Report, Walk, join, past_of, walk
+from longshort.study.walk import Report, Walk, past_of, walk
 
 FEW_FOLDS = 2
 SPOKEN_ROWS = 1_000  # before and behind the last border, of which the stages of a default audit speak
@@ -64,9 +65,7 @@ def pipeline_of(
 ) -> Pipeline[Bars]:
     """Walk a market forward as an evaluation does, and hand over every part of it; a sealed holdout stays sealed."""
     market = developed(market)
-    walked = walk(
-        market, market.folds(), cache=cache, processes=market.study.training.processes, report=report
-    )
+    walked = walk(market, market.folds(), cache=cache, report=report)
     chosen = range(len(walked.folds)) if thorough else range(1)
     return Pipeline(
         history=market.bars,
@@ -152,8 +151,11 @@ def fit_fold(market: Market, fold: Fold) -> dict[str, Fitted]:
     """Fit everything that is fitted on one fold, in this process and from nothing kept."""
     study, past = market.study, past_of(market, fold)
     scales = {rival.name: rival.fit(past) for rival in scale_models(study.target.horizons)}
+    model = model_of(study)
+    if model is not None:
+        return {model.name: model.fit(past), **scales}
     members = tuple(fit_member(past, study.model, study.training, seed) for seed in study.model.seeds)
-    return {NAME: FittedLSTM.of(past, study.model, members, scales[HAR]), **scales}
+    return {NETWORK: FittedLSTM.of(past, study.model, members, scales[HAR]), **scales}
 
 
 def _split(market: Market, fold: Fold, number: int) -> Split:
@@ -188,7 +190,7 @@ def _rows_read(past: Past, study: Study, fold: Fold) -> Int64[np.ndarray, " row"
 def _accounts(market: Market, walked: Walk) -> list[Account[Bars]]:
     """The policy's books, if the funding that they need is on record."""
     rule, tested, bars = rule_of(market), walked.tested, market.bars
-    wishes = exposures(walked.forecasts[NAME], Steering(rule, bars.symbols)).target
+    wishes = exposures(walked.forecasts[model_name(market.study)], Steering(rule, bars.symbols)).target
     target = np.full(bars.close.shape, np.nan)
     target[tested.start : tested.stop] = wishes
     balance = market.study.trading.starting_balance
@@ -216,14 +218,14 @@ def _scoring(market: Market, walked: Walk) -> Scoring:
     """Every loss of the last tested rows, forecast in batches of some size."""
     stop = walked.tested.stop - max(market.study.target.horizons)
     start = max(walked.folds[-1].test.start, stop - SCORED_ROWS)
-    model, offset = walked.fitted[-1][NAME], walked.tested.start
+    model, offset = walked.fitted[-1][model_name(market.study)], walked.tested.start
     truth = truth_over(market, walked.folds)
     part = replace(truth, **{n: getattr(truth, n)[start - offset : stop - offset] for n in TRUTH})
 
     def score(size: int) -> dict[str, float]:
         edges = range(start, stop, min(size, stop - start))
         pieces = [model.predict(market.panel, range(row, min(row + size, stop))) for row in edges]
-        losses = row_losses(join(pieces), part)
+        losses = row_losses(pieces[0].join(*pieces[1:]), part)
         counted = float(sum(np.isfinite(loss).sum() for loss in losses.values()))
         means = {
             f"{name} {h}": mean_loss(loss[..., k])
@@ -239,7 +241,7 @@ TRUTH = ("outcome", "naive_error", "up_share")
 
 
 def _told(market: Market, walked: Walk) -> tuple[Told, ...]:
-    rows, mean = slice(walked.tested.start, walked.tested.stop), walked.forecasts[NAME].law.mean()
+    rows, mean = slice(walked.tested.start, walked.tested.stop), walked.forecasts[model_name(market.study)].law.mean()
     return tuple(
         Told(
             name=f"forecasts {h} ahead",
@@ -262,7 +264,7 @@ def shuffled_skill(market: Market, fold: Fold, rng: np.random.Generator) -> Skil
     unit = volatility_over(market.panel, market.study.target.horizons)
     scaled = _in_blocks(market.targets.log_return / unit, 8 * longest, rng)
     other = replace(market, targets=Targets(horizons=market.targets.horizons, log_return=scaled * unit))
-    law = fit_fold(other, fold)[NAME].predict(other.panel, fold.test).law
+    law = fit_fold(other, fold)[model_name(market.study)].predict(other.panel, fold.test).law
     rows = slice(fold.test.start, fold.test.stop)
     came, width = scaled[rows, :, :1], unit[rows, :, :1]
     learnt = scaled[: fold.validation.stop, :, 0]
@@ -271,8 +273,8 @@ def shuffled_skill(market: Market, fold: Fold, rng: np.random.Generator) -> Skil
     flat = StudentT(
         loc=np.zeros_like(came), scale=np.full_like(came, np.exp(beta[0])), df=np.full_like(came, df)
     )
-    mine = StudentT(loc=law.loc[..., :1] / width, scale=law.scale[..., :1] / width, df=law.df[..., :1])
-    gain = per_instant((mine.log_density(came) - flat.log_density(came))[..., 0])
+    mine = law.log_density(scaled[rows] * unit[rows])[..., :1] + np.log(width)
+    gain = per_instant((mine - flat.log_density(came))[..., 0])
     tested = skill_test(gain, market.bars.grid_row[rows], horizon_bars=market.study.target.horizons[0])
     return Skill(gain=gain, p_value=tested.p_value)
 

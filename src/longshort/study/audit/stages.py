@@ -22,14 +22,15 @@ from longshort.features.panel import Panel
 from longshort.features.targets import Targets, make_targets
 from longshort.models.forecast import Forecast
 from longshort.models.forecaster import Past
-from longshort.models.lstm import NAME, FittedLSTM
+from longshort.models.lstm import FittedLSTM
+from longshort.models.opponents import model_name
 from longshort.models.training import chunk_starts
 from longshort.policy.pilot import Pilot, Tenure
 from longshort.policy.rivals import RIVALS, rival_exposure
 from longshort.policy.steering import Steering, exposures
 from longshort.study.market import Market
 from longshort.study.money import rule_of
-from longshort.study.walk import Walk, join
+from longshort.study.walk import Walk
 
 PANEL = ("values", "levels", "log_return", "volatility", "missing_rows", "usable", "restart")
 PRICES = ("open", "high", "low", "close", "volume")
@@ -42,13 +43,13 @@ Answers = Iterator[Arrays]
 
 
 def stages_of(
-    market: Market, walked: Walk, model: str = NAME, *, spoken: range | None = None
+    market: Market, walked: Walk, model: str = "", *, spoken: range | None = None
 ) -> tuple[Stage[Bars], ...]:
     """Every stage from bars to exposures; what a walk says, it says of the `spoken` rows (default: all tested ones).
 
     All stages have the same borders, so that all are asked about the same histories.
     """
-    walking = Walking(market, walked, model, spoken or walked.tested)
+    walking = Walking(market, walked, model or model_name(market.study), spoken or walked.tested)
     first, borders = max(walking.spoken.start - 1, 0), tuple(fold.test.start for fold in walked.folds)
     anywhere = partial(Stage, borders=borders)
     by_row = partial(Stage, borders=borders, from_row=first, anywhere=False)
@@ -194,15 +195,15 @@ class Walking:
             start, stop = max(fold.test.start, self.spoken.start), min(fold.test.stop, self.spoken.stop)
             rows = range(start, min(stop, len(panel)))
             parts += [fitted[self._model].predict(panel, rows)] if rows else []
-        return join(parts) if parts else None
+        return parts[0].join(*parts[1:]) if parts else None
 
     def _scaled(self, panel: Panel) -> Float32[np.ndarray, "time asset input"]:
         edges = [0, *np.searchsorted(panel.closed_at, self._takes_over[1:]).tolist(), len(panel)]
         parts: list[np.ndarray] = []
         for (start, stop), fitted in zip(pairwise(edges), self._walked.fitted, strict=True):
-            lstm = fitted[NAME]
-            assert isinstance(lstm, FittedLSTM)
-            parts.append(lstm.scaler.inputs(panel[start:stop]))
+            model = fitted[self._model]
+            part = panel[start:stop]
+            parts.append(model.scaler.inputs(part) if isinstance(model, FittedLSTM) else part.values)
         return np.concatenate(parts)
 
     def _steering(self) -> Steering:

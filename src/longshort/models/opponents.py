@@ -1,0 +1,150 @@
+"""Whom a model has to beat: every forecaster that needs no network, by the key that a study writes.
+
+Those without which no result means anything are in every evaluation; a study names the others.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from longshort.base.errors import StudyError
+from longshort.base.settings import Study
+from longshort.base.tables import nearest
+from longshort.models.forecaster import Forecaster
+from longshort.models.naive import PreviousValue, SeasonalNaive
+from longshort.models.scale import EWMA, EXPANDING, HAR, ScaleModel, ewma, expanding, har
+
+Horizons = tuple[int, ...]
+ALL = "all"
+NETWORK = "LSTM"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opponent:
+    """A forecaster by `key` (in a study) and `name` (in reports); `origins` says at how many rows it speaks.
+
+    `forced` ones can not be left out. `seconds` is roughly what a fold of nine coins takes one processor, so that the
+    long ones begin first.
+    """
+
+    key: str
+    name: str
+    make: Callable[[Horizons], Forecaster]
+    summary: str
+    forced: bool = False
+    origins: str = "every bar"
+    seconds: float = 1.0
+
+
+def _drift(horizons: Horizons) -> Forecaster:
+    from longshort.models.naive import Drift
+
+    return Drift(horizons)
+
+
+def _ridge(horizons: Horizons) -> Forecaster:
+    from longshort.models.linear import Ridge
+
+    return Ridge(horizons)
+
+
+def _dlinear(horizons: Horizons) -> Forecaster:
+    from longshort.models.linear import DLinear
+
+    return DLinear(horizons)
+
+
+def _garch(horizons: Horizons) -> Forecaster:
+    from longshort.models.garch import GARCH
+
+    return GARCH(horizons)
+
+
+def _gjr(horizons: Horizons) -> Forecaster:
+    from longshort.models.garch import GJRGARCH
+
+    return GJRGARCH(horizons)
+
+
+def _boosting(horizons: Horizons) -> Forecaster:
+    from longshort.models.boosting import LightGBM
+
+    return LightGBM(horizons)
+
+
+def _prophet(horizons: Horizons) -> Forecaster:
+    from longshort.models.prophet import Prophet
+
+    return Prophet(horizons)
+
+
+def _arima(horizons: Horizons) -> Forecaster:
+    from longshort.models.automatic import AutoARIMA
+
+    return AutoARIMA(horizons)
+
+
+def _ets(horizons: Horizons) -> Forecaster:
+    from longshort.models.automatic import AutoETS
+
+    return AutoETS(horizons)
+
+
+def _theta(horizons: Horizons) -> Forecaster:
+    from longshort.models.automatic import AutoTheta
+
+    return AutoTheta(horizons)
+
+
+DAILY = "every 24th bar"
+OPPONENTS = (
+    Opponent(key="naive", name="previous value", make=PreviousValue, forced=True, summary="the price stays"),
+    Opponent(key="drift", name="drift", make=_drift, summary="the mean return of training goes on"),
+    Opponent(key="seasonal", name="seasonal naive", make=SeasonalNaive, forced=True, summary="the hours of yesterday repeat"),
+    Opponent(key="expanding", name=EXPANDING, make=lambda h: ScaleModel(EXPANDING, h, expanding), forced=True, summary="volatility since the first bar, Student-t"),
+    Opponent(key="ewma", name=EWMA, make=lambda h: ScaleModel(EWMA, h, ewma), forced=True, summary="exponentially weighted volatility, Student-t"),
+    Opponent(key="har", name=HAR, make=lambda h: ScaleModel(HAR, h, har), forced=True, summary="log ranges of hour, day, week, month; hour of day"),
+    Opponent(key="ridge", name="ridge", make=_ridge, summary="linear in every feature that the network reads"),
+    Opponent(key="dlinear", name="DLinear", make=_dlinear, summary="trend and remainder of past returns, linear"),
+    Opponent(key="garch", name="GARCH-t", make=_garch, summary="GARCH(1,1), one fit per coin", seconds=10),
+    Opponent(key="gjr-garch", name="GJR-GARCH-t", make=_gjr, summary="GARCH with leverage, one fit per coin", seconds=12),
+    Opponent(key="lightgbm", name="LightGBM", make=_boosting, summary="boosted trees on HAR's residual scale", seconds=30),
+    Opponent(key="arima", name="AutoARIMA", make=_arima, summary="one per coin, refitted weekly on 90 days", origins=DAILY, seconds=60),
+    Opponent(key="ets", name="AutoETS", make=_ets, summary="one per coin, refitted weekly on 90 days", origins=DAILY, seconds=40),
+    Opponent(key="theta", name="AutoTheta", make=_theta, summary="one per coin, refitted weekly on 90 days", origins=DAILY, seconds=40),
+    Opponent(key="prophet", name="Prophet", make=_prophet, summary="one per coin, refitted weekly on 90 days", origins=DAILY, seconds=80),
+)  # fmt: skip
+
+
+def find_opponents(keys: Sequence[str]) -> tuple[Opponent, ...]:
+    """The forced ones and those of a study's list, each once, in the order of the catalog; raise `StudyError`.
+
+    >>> [o.key for o in find_opponents(["garch"])]
+    ['naive', 'seasonal', 'expanding', 'ewma', 'har', 'garch']
+    """
+    known = [opponent.key for opponent in OPPONENTS]
+    for key in keys:
+        if key not in (*known, ALL):
+            raise StudyError(
+                f"validation.opponents names {key!r}, which there is not.", remedy=nearest(key, [*known, ALL])
+            )
+    return tuple(o for o in OPPONENTS if o.forced or o.key in keys or ALL in keys)
+
+
+def model_of(study: Study) -> Forecaster | None:
+    """The forecaster that a study judges and trades in place of the network, speaking at every bar; None: the network."""
+    if study.model.kind == "lstm":
+        return None
+    from longshort.models.prophet import Prophet
+
+    return Prophet(study.target.horizons, every=1)
+
+
+def model_name(study: Study) -> str:
+    """What reports call the forecaster that a study judges."""
+    model = model_of(study)
+    return NETWORK if model is None else model.name
+
+
+def opponent_named(name: str) -> Opponent:
+    """The opponent that reports call so."""
+    return next(opponent for opponent in OPPONENTS if opponent.name == name)
