@@ -11,7 +11,9 @@ from longshort.features.panel import Panel
 from longshort.policy.exposure import Exposure
 from longshort.policy.steering import Rule
 
-MOMENTUM_ROWS = 672  # four weeks of hours
+MOMENTUM_ROWS = 672  # four weeks of hours around the clock; of other bars, as many as four weeks have
+HOURS_PER_YEAR = 8_766.0
+NEVER_RESIZED = 1e9  # a no-trade band that no change of size leaves
 Targets = Float64[np.ndarray, "time asset"]
 
 
@@ -22,17 +24,28 @@ def buy_and_hold(bars: Bars, panel: Panel, rows: range, rule: Rule) -> Targets:
     return targets
 
 
+def targeted_long(_bars: Bars, panel: Panel, rows: range, rule: Rule) -> Targets:
+    """Long every coin at the volatility target, resized outside the no-trade band as volatility changes."""
+    return _banded(_size(panel, rows, rule), rule.policy.no_trade_band)
+
+
 def momentum(bars: Bars, panel: Panel, rows: range, rule: Rule) -> Targets:
     """The sign of the last four weeks, at the volatility target, resized outside the no-trade band."""
-    log_close = np.log(bars.close)
-    before = np.full_like(log_close, np.nan)
-    before[MOMENTUM_ROWS:] = log_close[:-MOMENTUM_ROWS]
-    sign = np.sign(log_close - before)[rows.start : rows.stop]
-    return _banded(sign * _size(panel, rows, rule), rule.policy.no_trade_band)
+    return _banded(_sign(bars, rows, rule) * _size(panel, rows, rule), rule.policy.no_trade_band)
+
+
+def momentum_sized_once(bars: Bars, panel: Panel, rows: range, rule: Rule) -> Targets:
+    """The sign of the last four weeks, sized where it turns and never touched until it turns again."""
+    return _banded(_sign(bars, rows, rule) * _size(panel, rows, rule), NEVER_RESIZED)
 
 
 RIVALS: MappingProxyType[str, Callable[[Bars, Panel, range, Rule], Targets]] = MappingProxyType(
-    {"buy and hold": buy_and_hold, "momentum": momentum}
+    {
+        "buy and hold": buy_and_hold,
+        "volatility-targeted long": targeted_long,
+        "momentum": momentum,
+        "momentum sized once": momentum_sized_once,
+    }
 )
 
 
@@ -42,6 +55,14 @@ def rival_exposure(name: str, bars: Bars, panel: Panel, rows: range, rule: Rule)
     return Exposure(closed_at=bars.closed_at[rows.start : rows.stop], symbols=bars.symbols, target=targets)
 
 
+def _sign(bars: Bars, rows: range, rule: Rule) -> Targets:
+    back = max(1, round(MOMENTUM_ROWS * rule.bars_per_year / HOURS_PER_YEAR))
+    log_close = np.log(bars.close)
+    before = np.full_like(log_close, np.nan)
+    before[back:] = log_close[:-back]
+    return np.sign(log_close - before)[rows.start : rows.stop]
+
+
 def _size(panel: Panel, rows: range, rule: Rule) -> Targets:
     per_year = panel.volatility[rows.start : rows.stop] * np.sqrt(rule.bars_per_year)
     share = rule.policy.volatility_target / len(panel.symbols)
@@ -49,10 +70,12 @@ def _size(panel: Panel, rows: range, rule: Rule) -> Targets:
 
 
 def _banded(wish: Targets, band: float) -> Targets:
+    """What is wished anew: another sign, or another size by more than `band` of it."""
     held = np.zeros(wish.shape[1])
     targets = np.full_like(wish, np.nan)
     for t in range(len(wish)):
-        moves = np.isfinite(wish[t]) & (np.abs(wish[t] - held) > band * np.abs(wish[t]))
+        turns = np.sign(wish[t]) != np.sign(held)
+        moves = np.isfinite(wish[t]) & (turns | (np.abs(wish[t] - held) > band * np.abs(wish[t])))
         targets[t] = np.where(moves, wish[t], np.nan)
         held = np.where(moves, wish[t], held)
     return targets

@@ -1,19 +1,25 @@
 """How often the same stretch of data has been asked: each evaluation is written down, none ever removed.
 
 The best of many tries looks good by luck alone, so a verdict is told together with the number of tries before
-it.
+it. What each try earned per day is kept beside it: whether the best of them would have stayed the best can be
+asked later (`statistics.overfit`).
 """
 
 import sqlite3
 from collections.abc import Generator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from longshort.base.clock import DAY
 from longshort.base.errors import DataError
+
+Days = Int64[np.ndarray, " day"]
+PerDay = Float64[np.ndarray, " day"]
 
 PATIENCE_SECONDS = 60.0  # how long a process waits for another one that is writing
 
@@ -28,6 +34,8 @@ CREATE TABLE IF NOT EXISTS trials (
     holdout INTEGER NOT NULL
 ) STRICT
 """
+_DAILY = np.dtype([("day", "<i4"), ("net", "<f8")])  # the column that files from before it lack
+_ADD_DAILY = "ALTER TABLE trials ADD COLUMN daily BLOB"
 _OVERLAP = "target = ? AND first_at <= ? AND last_at >= ?"
 
 
@@ -45,11 +53,16 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """One evaluation: a stretch, the digest of the settings that were tried on it, and when."""
+    """One evaluation: a stretch, the digest of the settings that were tried on it, when, and what it earned.
+
+    `days` and `returns` are what `daily` gives of the policy's account; empty where there was none.
+    """
 
     stretch: Stretch
     settings: str
     recorded_at: int
+    days: Days = field(default_factory=lambda: np.empty(0, np.int64), repr=False)
+    returns: PerDay = field(default_factory=lambda: np.empty(0, np.float64), repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +74,30 @@ class Tried:
 
     settings: str
     recorded_at: int
-    days: Int64[np.ndarray, " day"]
-    returns: Float64[np.ndarray, " day"]
+    days: Days
+    returns: PerDay
+
+
+def daily(
+    closed_at: Int64[np.ndarray, " time"], equity: Float64[np.ndarray, " time"], starting_balance: float
+) -> tuple[Days, PerDay]:
+    """The UTC days (since 1970) in which a bar closed, and the net return of each; its last close counts.
+
+    The bar that closes at midnight belongs to the day before; the first and the last day may be cut short. A
+    return is NaN once nothing was left to earn on.
+
+    >>> days, returns = daily(np.array([DAY, 2 * DAY - 1, 2 * DAY]), np.array([110.0, 100.0, 99.0]), 100.0)
+    >>> days.tolist(), returns.round(6).tolist()
+    ([0, 1], [0.1, -0.1])
+    """
+    if not len(closed_at):
+        return np.empty(0, np.int64), np.empty(0, np.float64)
+    day = (closed_at - 1) // DAY
+    last = np.flatnonzero(np.diff(day, append=day[-1] + 1))
+    after = equity[last]
+    before = np.concatenate([[starting_balance], after[:-1]])
+    alive = np.cumprod(before > 0.0).astype(np.bool_)
+    return day[last], np.where(alive, after / np.where(alive, before, 1.0) - 1.0, np.nan)
 
 
 class TrialLog:
@@ -98,15 +133,43 @@ class TrialLog:
         """How often this sealed stretch was looked at."""
         return self._read("COUNT(*)", stretch, holdout=True)
 
+    def tried(self, stretch: Stretch) -> tuple[Tried, ...]:
+        """Every configuration evaluated on this stretch and what it earned the last time, oldest first."""
+        found: dict[str, Tried] = {}
+        for settings, recorded_at, packed in self._rows(stretch):
+            found.pop(settings, None)
+            days, returns = _unpacked(packed or b"")
+            found[settings] = Tried(settings=settings, recorded_at=recorded_at, days=days, returns=returns)
+        return tuple(found.values())
+
+    def _rows(self, stretch: Stretch) -> list[tuple[str, int, bytes | None]]:
+        if not self.path.exists():
+            return []
+        with self._database() as database:
+            columns = _columns(database)
+            if not columns:
+                return []
+            packed = "daily" if "daily" in columns else "NULL"
+            return _matching(database, f"settings, recorded_at, {packed}", stretch, holdout=False)
+
     def _append(self, trial: Trial, *, holdout: bool) -> int:
         stretch = trial.stretch
-        row = (stretch.target, stretch.first_at, stretch.last_at, trial.settings, int(holdout))
+        row = (
+            stretch.target,
+            stretch.first_at,
+            stretch.last_at,
+            trial.settings,
+            int(holdout),
+            _packed(trial),
+        )
         with self._database() as database:
             database.execute("BEGIN IMMEDIATE")
             database.execute(_TABLE)
+            if "daily" not in _columns(database):
+                database.execute(_ADD_DAILY)
             database.execute(
-                "INSERT INTO trials (recorded_at, target, first_at, last_at, settings, holdout)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO trials (recorded_at, target, first_at, last_at, settings, holdout, daily)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (trial.recorded_at, *row),
             )
             what = "COUNT(*)" if holdout else "COUNT(DISTINCT settings)"
@@ -118,8 +181,7 @@ class TrialLog:
         if not self.path.exists():
             return 0
         with self._database() as database:
-            begun = database.execute("SELECT COUNT(*) FROM sqlite_master WHERE name = 'trials'").fetchone()[0]
-            return _select(database, what, stretch, holdout=holdout) if begun else 0
+            return _select(database, what, stretch, holdout=holdout) if _columns(database) else 0
 
     @contextmanager
     def _database(self) -> Generator[sqlite3.Connection]:
@@ -137,6 +199,29 @@ class TrialLog:
 
 
 def _select(database: sqlite3.Connection, what: str, stretch: Stretch, *, holdout: bool) -> int:
-    query = f"SELECT {what} FROM trials WHERE {_OVERLAP} AND holdout = ?"  # noqa: S608 only our own words
+    return int(_matching(database, what, stretch, holdout=holdout)[0][0])
+
+
+def _matching(
+    database: sqlite3.Connection, what: str, stretch: Stretch, *, holdout: bool
+) -> list[tuple[Any, ...]]:
+    query = f"SELECT {what} FROM trials WHERE {_OVERLAP} AND holdout = ? ORDER BY id"  # noqa: S608 only our own words
     values = (stretch.target, stretch.last_at, stretch.first_at, int(holdout))
-    return int(database.execute(query, values).fetchone()[0])
+    return database.execute(query, values).fetchall()
+
+
+def _columns(database: sqlite3.Connection) -> set[str]:
+    return {row[1] for row in database.execute("PRAGMA table_info(trials)")}
+
+
+def _packed(trial: Trial) -> bytes | None:
+    if not len(trial.days):
+        return None
+    table = np.empty(len(trial.days), _DAILY)
+    table["day"], table["net"] = trial.days, trial.returns
+    return table.tobytes()
+
+
+def _unpacked(packed: bytes) -> tuple[Days, PerDay]:
+    table = np.frombuffer(packed, _DAILY)
+    return table["day"].astype(np.int64), table["net"].astype(np.float64)
