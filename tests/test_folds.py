@@ -120,3 +120,19 @@ def test_a_scored_row_has_a_label_before_the_seal(start: int, length: int, horiz
     assert [row for row, is_known in zip(rows, known, strict=True) if is_known] == [
         row for row in rows if row + horizon <= seal - 1
     ]
+
+
+def test_rolling_folds_learn_from_as_many_rows_each() -> None:
+    shares = {"first_train_share": 0.5, "validation_share": 0.2}
+    folds = walk_forward(1_000, folds=4, **shares, max_horizon_bars=4, least_train_bars=50, rolling_bars=0)
+    assert [fold.test.start - fold.train.start for fold in folds] == [500] * 4
+    assert [fold.train.start for fold in folds] == [0, 125, 250, 375]
+    shorter = walk_forward(1_000, folds=4, **shares, max_horizon_bars=4, least_train_bars=50, rolling_bars=200)
+    assert [fold.test.start - fold.train.start for fold in shorter] == [200] * 4
+    assert [fold.test for fold in shorter] == [fold.test for fold in folds]
+
+
+def test_a_rolling_fold_never_learns_from_fewer_rows_than_a_fit_needs() -> None:
+    shares = {"first_train_share": 0.5, "validation_share": 0.2}
+    folds = walk_forward(1_000, folds=2, **shares, max_horizon_bars=4, least_train_bars=150, rolling_bars=10)
+    assert all(len(fold.train) >= 150 for fold in folds)

@@ -251,3 +251,14 @@ def test_holm_is_that_of_statsmodels(rng: np.random.Generator, pairs: int) -> No
 
 def test_holm_of_nothing_is_nothing() -> None:
     assert holm([]) == []
+
+
+def test_a_forecaster_that_speaks_once_a_day_is_tested_in_days() -> None:
+    rng = np.random.default_rng(4)
+    daily = rng.normal(0.1, 1.0, size=900)
+    gain = np.full(900 * 24, np.nan)
+    gain[7::24] = daily
+    spoken = skill_test(gain, np.arange(1_000, 1_000 + len(gain)), horizon_bars=24)
+    alone = skill_test(daily, np.arange(900), horizon_bars=1)
+    assert spoken == alone
+    assert not spoken.reason

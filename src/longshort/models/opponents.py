@@ -99,20 +99,88 @@ DAILY = "every 24th bar"
 OPPONENTS = (
     Opponent(key="naive", name="previous value", make=PreviousValue, forced=True, summary="the price stays"),
     Opponent(key="drift", name="drift", make=_drift, summary="the mean return of training goes on"),
-    Opponent(key="seasonal", name="seasonal naive", make=SeasonalNaive, forced=True, summary="the hours of yesterday repeat"),
-    Opponent(key="expanding", name=EXPANDING, make=lambda h: ScaleModel(EXPANDING, h, expanding), forced=True, summary="volatility since the first bar, Student-t"),
-    Opponent(key="ewma", name=EWMA, make=lambda h: ScaleModel(EWMA, h, ewma), forced=True, summary="exponentially weighted volatility, Student-t"),
-    Opponent(key="har", name=HAR, make=lambda h: ScaleModel(HAR, h, har), forced=True, summary="log ranges of hour, day, week, month; hour of day"),
-    Opponent(key="ridge", name="ridge", make=_ridge, summary="linear in every feature that the network reads"),
-    Opponent(key="dlinear", name="DLinear", make=_dlinear, summary="trend and remainder of past returns, linear"),
-    Opponent(key="garch", name="GARCH-t", make=_garch, summary="GARCH(1,1), one fit per coin", seconds=10),
-    Opponent(key="gjr-garch", name="GJR-GARCH-t", make=_gjr, summary="GARCH with leverage, one fit per coin", seconds=12),
-    Opponent(key="lightgbm", name="LightGBM", make=_boosting, summary="boosted trees on HAR's residual scale", seconds=30),
-    Opponent(key="arima", name="AutoARIMA", make=_arima, summary="one per coin, refitted weekly on 90 days", origins=DAILY, seconds=60),
-    Opponent(key="ets", name="AutoETS", make=_ets, summary="one per coin, refitted weekly on 90 days", origins=DAILY, seconds=40),
-    Opponent(key="theta", name="AutoTheta", make=_theta, summary="one per coin, refitted weekly on 90 days", origins=DAILY, seconds=40),
-    Opponent(key="prophet", name="Prophet", make=_prophet, summary="one per coin, refitted weekly on 90 days", origins=DAILY, seconds=80),
-)  # fmt: skip
+    Opponent(
+        key="seasonal",
+        name="seasonal naive",
+        make=SeasonalNaive,
+        forced=True,
+        summary="the hours of yesterday repeat",
+    ),
+    Opponent(
+        key="expanding",
+        name=EXPANDING,
+        make=lambda h: ScaleModel(EXPANDING, h, expanding),
+        forced=True,
+        summary="volatility since the first bar, Student-t",
+    ),
+    Opponent(
+        key="ewma",
+        name=EWMA,
+        make=lambda h: ScaleModel(EWMA, h, ewma),
+        forced=True,
+        summary="exponentially weighted volatility, Student-t",
+    ),
+    Opponent(
+        key="har",
+        name=HAR,
+        make=lambda h: ScaleModel(HAR, h, har),
+        forced=True,
+        summary="log ranges of hour, day, week, month; hour of day",
+    ),
+    Opponent(
+        key="ridge", name="ridge", make=_ridge, summary="linear in every feature that the network reads"
+    ),
+    Opponent(
+        key="dlinear", name="DLinear", make=_dlinear, summary="trend and remainder of past returns, linear"
+    ),
+    Opponent(key="garch", name="GARCH-t", make=_garch, summary="GARCH(1,1), one fit per coin", seconds=10.0),
+    Opponent(
+        key="gjr-garch",
+        name="GJR-GARCH-t",
+        make=_gjr,
+        summary="GARCH with leverage, one fit per coin",
+        seconds=12.0,
+    ),
+    Opponent(
+        key="lightgbm",
+        name="LightGBM",
+        make=_boosting,
+        summary="boosted trees on HAR's residual scale",
+        seconds=30.0,
+    ),
+    Opponent(
+        key="arima",
+        name="AutoARIMA",
+        make=_arima,
+        summary="one per coin, refitted weekly on 90 days",
+        origins=DAILY,
+        seconds=60.0,
+    ),
+    Opponent(
+        key="ets",
+        name="AutoETS",
+        make=_ets,
+        summary="one per coin, refitted weekly on 90 days",
+        origins=DAILY,
+        seconds=40.0,
+    ),
+    Opponent(
+        key="theta",
+        name="AutoTheta",
+        make=_theta,
+        summary="one per coin, refitted weekly on 90 days",
+        origins=DAILY,
+        seconds=40.0,
+    ),
+    Opponent(
+        key="prophet",
+        name="Prophet",
+        make=_prophet,
+        summary="one per coin, refitted weekly on 90 days",
+        origins=DAILY,
+        seconds=80.0,
+    ),
+)
 
 
 def find_opponents(keys: Sequence[str]) -> tuple[Opponent, ...]:
@@ -131,7 +199,7 @@ def find_opponents(keys: Sequence[str]) -> tuple[Opponent, ...]:
 
 
 def model_of(study: Study) -> Forecaster | None:
-    """The forecaster that a study judges and trades in place of the network, speaking at every bar; None: the network."""
+    """What a study judges and trades in place of the network, speaking at every bar; None: the network."""
     if study.model.kind == "lstm":
         return None
     from longshort.models.prophet import Prophet

@@ -41,10 +41,12 @@ def walk_forward(
     validation_share: float,
     max_horizon_bars: int,
     least_train_bars: int = 256,
+    rolling_bars: int | None = None,
 ) -> tuple[Fold, ...]:
-    """Expanding folds whose test spans follow one another to the last development row.
+    """Folds whose test spans follow one another to the last development row.
 
-    `validation_share` is the share of the rows before a test span. Nobody chooses the gap: the last label of
+    Each learns from all rows before its test, or from the last `rolling_bars` of them (0: as many as the first fold
+    has). `validation_share` is the share of the rows before a test span. Nobody chooses the gap: the last label of
     training is known when validation begins, the last of validation when testing begins. Raises `DataError`.
 
     >>> shares = {"first_train_share": 0.6, "validation_share": 0.25}
@@ -58,8 +60,10 @@ def walk_forward(
         raise _too_few(development_rows, needed, f"{folds} folds", max_horizon_bars)
     first = ceil(first_train_share * development_rows)
     edges = [first + (development_rows - first) * k // folds for k in range(folds + 1)]
+    bound = development_rows if rolling_bars is None else max(rolling_bars or first, least)
     return tuple(
-        _purged(range(start, stop), validation_share, max_horizon_bars) for start, stop in pairwise(edges)
+        _purged(range(start, stop), validation_share, max_horizon_bars, max(0, start - bound))
+        for start, stop in pairwise(edges)
     )
 
 
@@ -95,10 +99,10 @@ def label_known(rows: range, *, horizon_bars: int, until_row: int) -> Rows:
     return np.arange(rows.start, rows.stop) + horizon_bars < until_row
 
 
-def _purged(test: range, validation_share: float, horizon: int) -> Fold:
+def _purged(test: range, validation_share: float, horizon: int, first: int = 0) -> Fold:
     stop = test.start - horizon + 1
-    start = stop - ceil(validation_share * test.start)
-    return Fold(train=range(start - horizon + 1), validation=range(start, stop), test=test)
+    start = stop - ceil(validation_share * (test.start - first))
+    return Fold(train=range(first, start - horizon + 1), validation=range(start, stop), test=test)
 
 
 def _least_before_test(validation_share: float, horizon: int, least_train: int) -> int:

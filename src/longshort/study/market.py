@@ -57,7 +57,8 @@ class Market:
             first_train_share=settings.first_train_share,
             validation_share=settings.validation_share,
             max_horizon_bars=max(self.study.target.horizons),
-            least_train_bars=self._least_train_bars,
+            least_train_bars=self.least_train_bars,
+            rolling_bars=settings.train_bars if settings.scheme == "rolling" else None,
         )
 
     def holdout(self) -> Fold:
@@ -67,7 +68,7 @@ class Market:
             len(self.bars),
             validation_share=self.study.validation.validation_share,
             max_horizon_bars=max(self.study.target.horizons),
-            least_train_bars=self._least_train_bars,
+            least_train_bars=self.least_train_bars,
         )
 
     def final_fold(self) -> Fold:
@@ -79,12 +80,12 @@ class Market:
             last + horizon + 1,
             validation_share=self.study.validation.validation_share,
             max_horizon_bars=horizon,
-            least_train_bars=self._least_train_bars,
+            least_train_bars=self.least_train_bars,
         )
         return Fold(train=fold.train, validation=fold.validation, test=range(last, last))
 
     @property
-    def _least_train_bars(self) -> int:
+    def least_train_bars(self) -> int:
         """The warm-up of the slowest feature and two chunks: fewer could not be trained on."""
         return self.recipe.warmup_rows + 2 * self.study.training.chunk_bars
 
