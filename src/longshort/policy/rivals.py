@@ -71,11 +71,11 @@ def _size(panel: Panel, rows: range, rule: Rule) -> Targets:
 
 def _banded(wish: Targets, band: float) -> Targets:
     """What is wished anew: another sign, or another size by more than `band` of it."""
-    held = np.zeros(wish.shape[1])
-    targets = np.full_like(wish, np.nan)
+    sign, least, known = np.sign(wish), band * np.abs(wish), np.isfinite(wish)
+    held, held_sign = np.zeros(wish.shape[1]), np.zeros(wish.shape[1])
+    moves = np.zeros(wish.shape, dtype=np.bool_)
     for t in range(len(wish)):
-        turns = np.sign(wish[t]) != np.sign(held)
-        moves = np.isfinite(wish[t]) & (turns | (np.abs(wish[t] - held) > band * np.abs(wish[t])))
-        targets[t] = np.where(moves, wish[t], np.nan)
-        held = np.where(moves, wish[t], held)
-    return targets
+        moves[t] = known[t] & ((sign[t] != held_sign) | (np.abs(wish[t] - held) > least[t]))
+        if moves[t].any():
+            held, held_sign = np.where(moves[t], wish[t], held), np.where(moves[t], sign[t], held_sign)
+    return np.where(moves, wish, np.nan)

@@ -71,6 +71,15 @@ class Interval:
         return Interval(sharpe=self.sharpe * factor, low=self.low * factor, high=self.high * factor)
 
 
+def days_per_year(days: Int64[np.ndarray, " day"]) -> float:
+    """How many of such days a year has, counted on the record itself: 365.25, or about 252 where weekends rest.
+
+    >>> days_per_year(np.arange(100)), round(days_per_year(np.array([4, 7, 8, 9, 10])))
+    (365.25, 261)
+    """
+    return 365.25 * len(days) / float(days[-1] - days[0] + 1) if len(days) else nan
+
+
 def sharpe_ratio(returns: Returns) -> float:
     """Mean over sample deviation; NaN below `LEAST_PERIODS` returns, or where they never vary.
 
