@@ -1,0 +1,61 @@
+"""A small walk, fitted and judged, for tests of the evidence."""
+
+import numpy as np
+
+from longshort.base.settings import (
+    DataSettings,
+    ModelSettings,
+    Study,
+    TargetSettings,
+    TrainingSettings,
+    ValidationSettings,
+)
+from longshort.models.forecast import Forecast
+from longshort.models.lstm import NAME
+from longshort.policy.exposure import Exposure
+from longshort.study.case import Case
+from longshort.study.evaluate import truth_over
+from longshort.study.market import Market, open_market
+from longshort.study.metrics import row_losses
+from longshort.study.money import Money
+from longshort.study.walk import Walk, walk
+
+SMALL = Study(
+    data=DataSettings(source="embedded", embedded_coins=4, embedded_bars=3_000, embedded_edge=0.1),
+    target=TargetSettings(horizons=(1, 4)),
+    model=ModelSettings(hidden=8, seeds=(1, 2), restart_rows=64),
+    training=TrainingSettings(chunk_bars=48, burn_in_bars=16, batch_chunks=4, steps=10, processes=1),
+    validation=ValidationSettings(folds=2),
+)
+
+
+def judged(study: Study = SMALL) -> Case:
+    """The case of a study, without an account."""
+    market = open_market(study)
+    return case_of(market, walk(market, market.folds(), cache=None))
+
+
+def case_of(market: Market, walked: Walk, model: str = NAME) -> Case:
+    """The case of a walk, without an account."""
+    truth = truth_over(market, walked.folds)
+    rows = walked.tested
+    nothing = np.full((len(rows), len(market.bars.symbols)), np.nan)
+    wishes = Exposure(
+        closed_at=market.bars.closed_at[rows.start : rows.stop], symbols=market.bars.symbols, target=nothing
+    )
+    return Case(
+        market=market,
+        walk=walked,
+        truth=truth,
+        losses={name: row_losses(forecast, truth) for name, forecast in walked.forecasts.items()},
+        money=Money(exposure=wishes, ledgers={}),
+        model=model,
+        comparisons=(),
+        verdicts=(),
+    )
+
+
+def with_forecasts(case: Case, forecasts: dict[str, Forecast], model: str) -> Case:
+    """The same market and folds, forecast by others."""
+    walked = Walk(folds=case.walk.folds, fitted=tuple({} for _ in case.walk.folds), forecasts=forecasts)
+    return case_of(case.market, walked, model)
