@@ -31,16 +31,17 @@ from longshort.study.tearsheet import (
     won_share,
 )
 from longshort.study.verdict import METRICS, Margins, judge
-from longshort.web.charts import Interval as Estimate
 from longshort.web.charts import bars as bar_chart
-from longshort.web.charts import coverage_dots, fold_strips, forest, pit_histogram
+from longshort.web.charts import coverage_dots, fold_strips, pit_histogram
 from longshort.web.fan import Fan, fan_chart, fan_of, render_forecast
-from longshort.web.formats import day, fixed, percent, significant, skill
+from longshort.web.forests import Interval as Estimate
+from longshort.web.forests import forest
+from longshort.web.formats import day, fixed, percent, skill
 from longshort.web.lines import Axis, Line, line_chart, needs_log
 from longshort.web.report import render_report
 from longshort.web.scales import Scale, path, thin, ticks, time_ticks
 from longshort.web.svg import spread
-from longshort.web.tables import score_tables
+from longshort.web.tables import score_views
 from longshort.web.tearsheet import render_tearsheet
 from longshort.web.words import headline
 
@@ -377,19 +378,33 @@ def matrix_of(page: str) -> str:
 
 def test_every_score_and_coverage_of_the_record_is_on_the_page(report: Report, page: str) -> None:
     text = words_of(page)
-    shares = {"accuracy", "majority_accuracy"}
-    whole = {"n", "n_direction"}
     scores = [
-        percent(value) if metric in shares else fixed(value, 0) if metric in whole else significant(value)
+        told_score(metric, horizon, value)
         for by_horizon in report.scores.values()
-        for scores in by_horizon.values()
+        for horizon, scores in by_horizon.items()
         for metric, value in scores.items()
     ]
     covered = [
-        percent(v, 1) for h in report.coverage.values() for levels in h.values() for v in levels.values()
+        fixed(100 * v, 1) for h in report.coverage.values() for levels in h.values() for v in levels.values()
     ]
 
-    assert [s for s in scores + covered if s not in text] == []
+    assert len(scores) == 5 * 3 * 13
+    assert [s for s in scores + covered if f" {s} " not in text] == []
+
+
+DECIMALS = {  # of each score at 1, 4 and 24 bars ahead: four significant digits of the median
+    "mae": (2, 1, 1), "rmse": (2, 1, 1), "crps": (2, 2, 1), "pinball": (2, 2, 2), "winkler": (1, 1, 0),
+    "log_score": (3, 3, 3), "qlike": (3, 3, 3), "brier": (4, 4, 4), "mase": (3, 3, 3),
+    "accuracy": (2, 2, 2), "majority_accuracy": (2, 2, 2), "n": (0, 0, 0), "n_direction": (0, 0, 0),
+}  # fmt: skip
+SCALES = dict.fromkeys(("mae", "rmse", "crps", "pinball", "winkler"), 1e4) | {
+    "accuracy": 100.0,
+    "majority_accuracy": 100.0,
+}
+
+
+def told_score(metric: str, horizon: int, value: float) -> str:
+    return fixed(SCALES.get(metric, 1) * value, DECIMALS[metric][HORIZONS.index(horizon)])
 
 
 def test_every_sum_of_money_setting_hash_and_seed_is_on_the_page(report: Report, page: str) -> None:
@@ -398,13 +413,13 @@ def test_every_sum_of_money_setting_hash_and_seed_is_on_the_page(report: Report,
         text_
         for p in report.profits
         for text_ in (
-            percent(p.net_return, sign=True),
+            fixed(100 * p.net_return, sign=True),
             fixed(p.sharpe),
-            percent(p.max_drawdown),
-            percent(p.fees),
+            fixed(100 * p.max_drawdown),
+            fixed(100 * p.fees),
             f"{p.trades:,}",
-            percent(p.slippage),
-            percent(p.funding),
+            fixed(100 * p.slippage),
+            fixed(100 * p.funding),
             fixed(p.break_even_bps, 1),
         )
     ]
@@ -427,45 +442,48 @@ def test_the_best_score_of_each_column_is_marked_and_nothing_else(report: Report
     own = {"crps": 0.0041, "accuracy": 0.49, "n": 500.0, "majority_accuracy": 0.51}
     other = {"crps": 0.0043, "accuracy": 0.52, "n": 500.0, "majority_accuracy": 0.51}
     coverage = {"lstm": {1: {0.9: 0.93}}, "ewma-t": {1: {0.9: 0.88}}}
-    (table,) = score_tables(
+    (table,) = score_views(
         replace(report, scores={"ewma-t": {1: other}, "lstm": {1: own}}, coverage=coverage)
     )
 
-    assert [name for name, _ in table.rows] == ["lstm", "ewma-t"]
-    assert [text for text, _ in table.rows[0][1]] == ["0.004100", "49.00 %", "51.00 %", "93.00 %", "500"]
-    assert [best for _, best in table.rows[0][1]] == [True, False, False, False, False]
-    assert [best for _, best in table.rows[1][1]] == [False, True, False, True, False]
+    assert [(head.name.split("\N{NO-BREAK SPACE}")[0], head.unit) for head in table.heads] == [
+        ("model", ""), ("CRPS", "bp"), ("accuracy", "%"), ("majority accuracy", "%"), ("coverage of 90 %", "%"),
+        ("cells", ""),
+    ]  # fmt: skip
+    assert [row.cells[0] for row in table.rows] == ["lstm", "ewma-t"]
+    assert table.rows[0].cells[1:] == ("41.00", "49.00", "51.00", "93.00", "500")
+    assert [row.best for row in table.rows] == [{1}, {2, 4}]
+    assert [row.own for row in table.rows] == [True, False]
 
 
 def test_the_table_of_money_has_each_figure_in_its_own_column(page: str) -> None:
-    head = re.findall(r"<th[^>]*>(.*?)</th>", page[page.index("After all costs, as shares") :])[:11]
-    row = re.findall(
-        r'<tr class="own"><th scope="row">lstm</th>(.*?)</tr>', page[page.index('id="money"') :]
-    )[0]
+    money = page[page.index('id="money"') :]
+    head = [words_of(h).strip() for h in re.findall(r"<th[^>]*>(.*?)</th>", money)[:11]]
+    row = re.findall(r'<tr class="own"><th scope="row">lstm</th>(.*?)</tr>', money)[0]
     cells = [words_of(cell) for cell in re.findall(r"<td>(.*?)</td>", row)]
 
     assert head[1:] == [
-        "net return",
-        "Sharpe, yearly",
-        "max drawdown",
+        "net return %",
+        "Sharpe yearly",
+        "max drawdown %",
         "trades",
-        "turnover",
-        "fees",
-        "slippage",
-        "funding",
-        "all costs",
-        "break-even, bps",
+        "turnover \N{MULTIPLICATION SIGN} equity",
+        "fees %",
+        "slippage %",
+        "funding %",
+        "all costs %",
+        "break-even bp",
     ]
     assert cells == [
-        "+34.56 %",
+        "+34.56",
         "1.23",
-        "12.34 %",
+        "12.34",
         "1,234",
-        "98.70\N{MULTIPLICATION SIGN}",
-        "4.93 %",
-        "0.99 %",
-        "\N{MINUS SIGN}0.21 %",
-        "5.71 %",
+        "98.70",
+        "4.93",
+        "0.99",
+        "\N{MINUS SIGN}0.21",
+        "5.71",
         "41.5",
     ]
 
@@ -597,7 +615,7 @@ def test_a_report_of_stocks_speaks_of_stocks_and_sessions(report: Report) -> Non
         render_report(replace(report, calendar="XNYS", title="Walk-forward: 9 stocks", interval="1d"))
     )
 
-    assert "9 stocks 1d bars, sessions of XNYS" in text
+    assert "9 stocks, 1d bars sessions of XNYS" in text
     assert not re.search(r"\bcoins?\b|24/7|\bhours?\b", text)
 
 

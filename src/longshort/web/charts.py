@@ -1,72 +1,21 @@
-"""Charts of evidence: skills with intervals, coverage, probability integral transforms, folds, plain bars."""
+"""Charts of evidence: coverage, probability integral transforms, folds, plain bars."""
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import groupby
-from statistics import median
 
 from longshort.study.report import FoldSpan
-from longshort.web.formats import Number, alike, count, day, fixed, percent, skill
-from longshort.web.scales import Scale, padded
-from longshort.web.svg import LETTER, NARROW, Frame, el, picture, tooltip, words
+from longshort.web.formats import Number, count, day, fixed, percent
+from longshort.web.scales import Scale
+from longshort.web.svg import LETTER, Frame, el, picture, tooltip, words
 
-FAR = 5.0  # an interval that ends this many times the median interval's end away is cut off with an arrow
 SMALL = 320  # small multiples are drawn once, for a phone, and set side by side on a larger screen
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interval:
-    """One row of a forest plot: an estimate with its interval; rows with the same `group` stand together."""
-
-    group: str
-    label: str
-    value: Number
-    low: Number
-    high: Number
-    note: str = ""
-
-    @property
-    def side(self) -> str:
-        """Where the whole interval lies: `better` is drawn as a disc, `worse` a square, `unsure` a ring."""
-        return "better" if self.low > 0 else "worse" if self.high < 0 else "unsure"
-
-
-def forest(rows: Sequence[Interval], unit: str, margin: Number | None = None, width: int = 1000) -> str:
-    """A dot and a bar per row, a line at zero, and a dashed one at the smallest useful skill if stated."""
-    rows = [
-        row for row in rows if math.isfinite(row.value) and math.isfinite(row.low) and math.isfinite(row.high)
-    ]
-    if not rows:
-        return picture(width, 60, "skill", words(4, 34, "nothing to draw", class_="tick"))
-    narrow = width < NARROW
-    texts = [skill(row.value, (row.low, row.high), "") for row in rows]
-    left = 8 if narrow else 24 + LETTER * max(len(row.label) for row in rows)
-    right = width - (12 if narrow else 24 + LETTER * max(map(len, texts)))
-    step = 44 if narrow else 26
-    places, heads, bottom = _forest_places(rows, 58.0 if narrow else 40.0, step)
-    frame = Frame(left, 26, right, bottom)
-    across = Scale(*_forest_range(rows, margin), left, right)
-    marks = across.ticks(4 if narrow else 8)
-    labels = list(zip(marks, alike(marks, sign=True), strict=True))
-    body = [
-        frame.bottom_axis(across, labels, f"skill, {unit}: right is better"),
-        el("line", x1=across.at(0), x2=across.at(0), y1=26, y2=bottom, class_="zero"),
-        _margin(margin, across, frame, unit),
-        *(words(4, y, head, class_="head") for head, y in heads),
-        *(
-            _forest_row(row, text, y, across, frame, narrow=narrow)
-            for row, text, y in zip(rows, texts, places, strict=True)
-        ),
-    ]
-    return picture(width, bottom + 44, f"Skill with 95 % intervals, {unit}", *body)
 
 
 def coverage_dots(
     points: Sequence[tuple[float, float]], rivals: Mapping[str, Sequence[tuple[float, float]]]
 ) -> str:
     """Nominal against actual coverage; on the diagonal the intervals hold what they promise."""
-    frame, size = Frame(52, 30, SMALL - 12, 262), SMALL
+    frame, size = Frame(52, 30, SMALL - 22, 262), SMALL
     everything = [p for series in (points, *rivals.values()) for p in series if math.isfinite(p[1])]
     low = min([0.45, *(min(p) - 0.03 for p in everything)])
     across, up = Scale(low, 1.0, frame.left, frame.right), Scale(low, 1.0, frame.bottom, frame.top)
@@ -149,65 +98,6 @@ def bars(rows: Sequence[tuple[str, float, str]], title: str, width: int = 480) -
     bottom = 30 + 30 * len(rows)
     zero = el("line", x1=across.at(0), x2=across.at(0), y1=24, y2=bottom, class_="zero")
     return picture(width, bottom + 8, title, words(4, 14, title, class_="axis"), *drawn, zero)
-
-
-def _forest_places(
-    rows: Sequence[Interval], top: Number, step: Number
-) -> tuple[list[float], list[tuple[str, float]], float]:
-    places: list[float] = []
-    heads: list[tuple[str, float]] = []
-    y = top
-    for group, members in groupby(rows, key=lambda row: row.group):
-        heads += [(group, y)] if group else []
-        y += step if group else 0.0
-        for _ in members:
-            places.append(y)
-            y += step
-        y += 8 if group else 0
-    return places, heads, y - step + 14
-
-
-def _forest_range(rows: Sequence[Interval], margin: Number | None) -> tuple[float, float]:
-    limit = FAR * median(max(abs(row.low), abs(row.high)) for row in rows)
-    ends = [
-        0.0,
-        margin or 0.0,
-        *(max(-limit, min(limit, end)) for row in rows for end in (row.low, row.high)),
-    ]
-    return padded(min(ends), max(ends))
-
-
-def _margin(margin: Number | None, across: Scale, frame: Frame, unit: str) -> str:
-    if margin is None:
-        return ""
-    x = across.at(margin)
-    said = f"smallest useful: {margin:.2g} {unit}"
-    half = LETTER * len(said) / 2
-    middle = min(max(x, half), frame.right - half)
-    line = el("line", x1=x, x2=x, y1=frame.top - 6, y2=frame.bottom, class_="margin")
-    return line + words(middle, frame.top - 10, said, class_="tick middle")
-
-
-def _forest_row(row: Interval, text: str, y: Number, across: Scale, frame: Frame, *, narrow: bool) -> str:
-    middle = y + 4 if narrow else y
-    low, high, at = (across.inside(v) for v in (row.low, row.high, row.value))
-    line = el("line", x1=low, x2=high, y1=middle, y2=middle, class_=f"whisker {row.side}")
-    arrows = "".join(
-        el("path", d=f"M{x:.1f} {middle - 5:.1f}l{way} 5l{-way} 5", class_=f"whisker {row.side}")
-        for x, way, cut in ((high, 7, row.high > across.high), (low, -7, row.low < across.low)) if cut
-    )  # fmt: skip
-    mark = (
-        el("rect", x=at - 5, y=middle - 5, width=10, height=10, class_=f"dot {row.side}")
-        if row.side == "worse"
-        else el("circle", cx=at, cy=middle, r=5.5, class_=f"dot {row.side}")
-    )
-    label_x, label_y, anchor = (8, y - 10, "") if narrow else (frame.left - 14, y + 4, " end")
-    value_x, value_anchor = (frame.right, " end") if narrow else (frame.right + 14, "")
-    return el(
-        "g", tooltip(f"{row.label} {row.group}: {text}\n{row.note}"), line, arrows, mark,
-        words(label_x, label_y, row.label, class_=f"name{anchor}"),
-        words(value_x, label_y, text, class_=f"number{value_anchor}"),
-    )  # fmt: skip
 
 
 def _covered(nominal: Number, actual: Number, across: Scale, up: Scale) -> str:

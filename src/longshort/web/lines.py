@@ -12,6 +12,7 @@ from longshort.web.scales import Scale, padded, path, thin
 from longshort.web.svg import LETTER, NARROW, Frame, el, picture, spread, tooltip, words
 
 READOUTS = 90  # places along the time axis where the pointer finds numbers
+COLORS = 6  # that the style has
 LEGEND = 18  # the height of one line of a legend
 LOG_FROM = 4.0  # a range this many times its lowest value is easier to read on a logarithmic axis
 
@@ -69,7 +70,16 @@ def line_chart(lines: Sequence[Line], axis: Axis, width: int = 1000, height: int
 
 def sample(x: Number, y: Number, style: int) -> str:
     """A short piece of line as a legend shows it."""
-    return el("path", d=f"M{x:g} {y:g}h26", class_=f"line s{style}")
+    return el("path", d=f"M{x:g} {y:g}h26", class_=f"line {color(style)}")
+
+
+def color(style: int) -> str:
+    """The class of a series: six colors that can be told apart, gray beyond.
+
+    >>> color(0), color(9)
+    ('s0', 's6')
+    """
+    return f"s{min(style, COLORS)}"
 
 
 def _known(lines: Sequence[Line]) -> Float64[np.ndarray, " time"]:
@@ -99,15 +109,15 @@ def _drawn(line: Line, across: Scale, up: Scale, fill_to: Number | None) -> str:
     if fill_to is not None and np.isfinite(heights).all():
         base = up.at(fill_to)
         closed = f"M{places[0]:.1f} {base:.1f}L{outline[1:]}L{places[-1]:.1f} {base:.1f}Z"
-        area = el("path", d=closed, class_=f"area s{line.style}")
-    return area + el("path", tooltip(line.name), d=outline, class_=f"line s{line.style}")
+        area = el("path", d=closed, class_=f"area {color(line.style)}")
+    return area + el("path", tooltip(line.name), d=outline, class_=f"line {color(line.style)}")
 
 
 def _names(lines: Sequence[Line], up: Scale, frame: Frame) -> str:
     ends = [up.at(float(line.values[np.isfinite(line.values)][-1])) for line in lines]
     heights = spread(ends, 16.0, frame.top + 6, frame.bottom - 2)
     return "".join(
-        words(frame.right + 10, y + 4, line.name, class_=f"name s{line.style}")
+        words(frame.right + 10, y + 4, line.name, class_=f"name {color(line.style)}")
         for line, y in zip(lines, heights, strict=True)
     )
 
@@ -115,7 +125,7 @@ def _names(lines: Sequence[Line], up: Scale, frame: Frame) -> str:
 def _legend(lines: Sequence[Line]) -> str:
     return "".join(
         sample(6, 28 + LEGEND * row, line.style)
-        + words(40, 32 + LEGEND * row, line.name, class_=f"name s{line.style}")
+        + words(40, 32 + LEGEND * row, line.name, class_=f"name {color(line.style)}")
         for row, line in enumerate(lines)
     )
 

@@ -21,8 +21,13 @@ def render(template: str, **values: object) -> str:
 
 def drawn(draw: Callable[[int], str]) -> Markup:
     """The same chart drawn for a screen and for a phone; the style shows the one that fits."""
+    return both(draw(WIDE), draw(PHONE))
+
+
+def both(screen: str, phone: str) -> Markup:
+    """Two drawings of the same, one for a screen and one for a phone."""
     return Markup(  # noqa: S704 our own SVG, escaped where it was made
-        f'<div class="wide">{draw(WIDE)}</div><div class="narrow">{draw(PHONE)}</div>'
+        f'<div class="wide">{screen}</div><div class="narrow">{phone}</div>'
     )
 
 
@@ -67,21 +72,12 @@ def _skill(comparison: Comparison) -> str:
     return formats.skill(comparison.skill, comparison.ci95, comparison.unit)
 
 
-def _skill_only(comparison: Comparison) -> str:
-    return _skill(comparison).partition(" [")[0]
-
-
-def _interval_only(comparison: Comparison) -> str:
-    return "[" + _skill(comparison).partition(" [")[2].partition("]")[0] + "]"
-
-
 _FILTERS: Mapping[str, Callable[..., str]] = {
     "ahead": words.ahead,
     "count": formats.count,
     "exact": formats.exact,
     "fixed": formats.fixed,
     "instant": format_instant,
-    "interval_only": _interval_only,
     "metric": words.metric_name,
     "multiple": formats.multiple,
     "p_value": formats.p_value,
@@ -90,6 +86,5 @@ _FILTERS: Mapping[str, Callable[..., str]] = {
     "plain": plain,
     "roughly": formats.roughly,
     "skill": _skill,
-    "skill_only": _skill_only,
     "times": words.times,
 }

@@ -11,14 +11,25 @@ from markupsafe import Markup
 
 from longshort.data.bars import Origin
 from longshort.data.certificate.findings import GRADES
-from longshort.study.report import Comparison, Report
+from longshort.study.report import Report
 from longshort.study.verdict import plain_words
-from longshort.web.charts import Interval, coverage_dots, fold_strips, forest, pit_histogram
-from longshort.web.formats import count, day, fixed, listing, p_value, percent
+from longshort.web.charts import coverage_dots, fold_strips, pit_histogram
+from longshort.web.facts import first_facts, ordered_flags
+from longshort.web.formats import count, fixed, listing, percent
 from longshort.web.money import Figure, money_figures
 from longshort.web.pages import drawn, once, render
-from longshort.web.tables import coverage_columns, coverage_rows, score_tables
-from longshort.web.words import ahead, headline, margin, meaning, metric_name, sentences, times
+from longshort.web.sections import Topic, topics
+from longshort.web.skills import skill_pictures
+from longshort.web.tables import (
+    change_download,
+    comparison_view,
+    coverage_view,
+    fold_view,
+    money_view,
+    origin_download,
+    score_views,
+)
+from longshort.web.words import headline, meaning, sentences, times
 
 FEW_SERIES = 12  # that are shown one by one, clean ones too
 TOPICS = {  # words by which a note is known to explain an empty part
@@ -30,37 +41,67 @@ TOPICS = {  # words by which a note is known to explain an empty part
 }
 
 
-def render_report(report: Report, audit: Markup | None = None) -> str:
-    """One self-contained HTML page for one evaluation, with the section of its audit."""
+def render_report(report: Report, audit: Markup | None = None, *, summary: str = "") -> str:
+    """One self-contained HTML page for one evaluation, with the section of its audit.
+
+    `summary` is the relative name of the page that `render_summary` made, where that lies beside it.
+    """
+    shown = topics(report)
     return render(
         "report.html",
         report=report,
         audit=audit or Markup(),
+        summary=summary,
         title=report.title,
         created_at=report.created_at,
         versions=report.versions,
         headline=headline(report),
+        facts=first_facts(report),
+        flags=ordered_flags(report.flags),
+        contents=_contents(report, shown, audited=bool(audit)),
         sentences=sentences(report),
         full_words=plain_words(report.verdicts, report.comparisons, noun=report.noun),
-        notes=_notes(report),
-        span=_judged(report),
-        matrix=_matrix(report),
-        panels=_panels(report),
+        notes=notes_of(report),
+        matrix=matrix_of(report),
+        panels=skill_pictures(report),
+        comparisons=comparison_view(report),
         calibration=_calibration(report),
-        coverage_columns=coverage_columns(report),
-        coverage_rows=coverage_rows(report),
-        scores=score_tables(report),
+        coverage=coverage_view(report),
+        scores=score_views(report),
         money_charts=money_figures(report.curves),
+        money=money_view(report),
         money_reading=_money_reading(report),
+        topics=shown,
         folds=_folds(report),
+        fold_dates=fold_view(report),
         data_reading=_data_reading(report),
         worst_origins=_worst_origins(report),
+        series_file=origin_download(report),
+        cleaning_file=change_download(report),
         cleaning=report.settings.get("data", {}).get("cleaning", "keep"),
         reasons={topic: _reasons(report, keys) for topic, keys in TOPICS.items()},
     )
 
 
-def _notes(report: Report) -> list[str]:
+def _contents(report: Report, shown: Sequence[Topic], *, audited: bool) -> list[tuple[str, str, bool]]:
+    """Address, title and whether it is there, of every section in the order of the page."""
+    parts = [("flags", "Red flags", True)] if report.flags else []
+    parts += [("verdict", "Verdict", bool(report.verdicts)), ("notes", "Read this first", True)]
+    parts += [
+        ("skill", "Skill", bool(report.comparisons)),
+        ("calibration", "Calibration", bool(report.coverage or report.pit)),
+        ("scores", "Scores", bool(report.scores)),
+        ("money", "Money", bool(report.profits)),
+        *((topic.key, topic.title, not topic.missing) for topic in shown),
+        ("folds", "Folds", bool(report.folds)),
+        ("data", "Data", True),
+    ]
+    parts += [("audit", "Audit", True)] if audited else []
+    return [*parts, ("settings", "Settings", True)]
+
+
+def notes_of(report: Report) -> list[str]:
+    """What a reader must see: the notes of the record, how often its data was tried, and its holdout."""
     trials = f"{count(report.trials)} evaluations" if report.trials != 1 else "1 evaluation"
     looks = f"So far {trials} of this data range and target: the more trials, the likelier a lucky one."
     openings = report.holdout_openings
@@ -78,76 +119,38 @@ def _reasons(report: Report, keys: Sequence[str]) -> list[str]:
     return about or ["The evaluation recorded nothing here, and no note says why."]
 
 
-def _judged(report: Report) -> str:
-    if not report.folds:
-        return ""
-    return f"{day(min(f.test_from for f in report.folds))} to {day(max(f.test_until for f in report.folds))}"
-
-
-def _matrix(report: Report) -> dict[str, Any]:
+def matrix_of(report: Report) -> dict[str, Any]:
+    """The verdicts as a grid: questions down, horizons across."""
     horizons = sorted({v.horizon_bars for v in report.verdicts})
     questions = dict.fromkeys(v.question for v in report.verdicts)
     rows = [(q, meaning(q), [(h, report.verdict(q, h)) for h in horizons]) for q in questions]
     return {"horizons": horizons, "rows": rows}
 
 
-def _panels(report: Report) -> list[dict[str, Any]]:
-    kinds = list(dict.fromkeys((c.question, c.metric, c.unit) for c in report.comparisons))
-    return [
-        _panel(report, [c for c in report.comparisons if (c.question, c.metric, c.unit) == kind])
-        for kind in kinds
-    ]
-
-
-def _panel(report: Report, comparisons: Sequence[Comparison]) -> dict[str, Any]:
-    first = comparisons[0]
-    smallest = margin(first, report)
-    single = len({c.opponent for c in comparisons}) == 1
-    rows = [_row(c, report.noun, single=single) for c in sorted(comparisons, key=lambda c: c.horizon_bars)]
-    better = sum(row.side == "better" for row in rows)
-    unknown = sum(not math.isfinite(row.value) for row in rows)
-    reading = f"{better} of {len(rows)} intervals lie wholly to the right of zero."
-    return {
-        "title": f"{first.question.capitalize()}: {metric_name(first.metric)}",
-        "drawing": drawn(lambda width: forest(rows, first.unit, smallest, width)),
-        "reading": reading + (f" {unknown} could not be computed." if unknown else ""),
-    }
-
-
-def _row(comparison: Comparison, noun: str, *, single: bool) -> Interval:
-    c, horizon = comparison, ahead(comparison.horizon_bars)
-    return Interval(
-        group="" if single else horizon,
-        label=f"{horizon}, {c.opponent}" if single else c.opponent,
-        value=c.skill,
-        low=c.ci95[0],
-        high=c.ci95[1],
-        note=c.reason or f"{p_value(c.p_value)}, {count(c.n_instants)} instants, {c.n_coins} {noun}",
-    )
-
-
 def _calibration(report: Report) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for h in report.horizons:
-        own = _points(report, report.model, h)
-        rivals = {name: _points(report, name, h) for name in report.coverage if name != report.model}
+        own = coverage_points(report, report.model, h)
+        rivals = {name: coverage_points(report, name, h) for name in report.coverage if name != report.model}
         shares = report.pit.get(h, ())
         if any(math.isfinite(b) for _, b in own) or shares:
             found.append({
                 "horizon": h,
                 "coverage": once(coverage_dots(own, rivals)) if own else None,
-                "reading": _coverage_reading(own),
+                "reading": coverage_reading(own),
                 "pit": once(pit_histogram(shares)) if shares else None,
                 "pit_reading": _pit_reading(shares),
             })  # fmt: skip
     return found
 
 
-def _points(report: Report, model: str, horizon_bars: int) -> list[tuple[float, float]]:
+def coverage_points(report: Report, model: str, horizon_bars: int) -> list[tuple[float, float]]:
+    """Nominal and actual coverage of one model at one horizon."""
     return sorted(report.coverage.get(model, {}).get(horizon_bars, {}).items())
 
 
-def _coverage_reading(points: Sequence[tuple[float, float]]) -> str:
+def coverage_reading(points: Sequence[tuple[float, float]]) -> str:
+    """Which interval is farthest from what it promises."""
     known = [p for p in points if math.isfinite(p[1])]
     if not known:
         return "No coverage was computed."
