@@ -1,4 +1,4 @@
-"""Point forecasts that cost nothing: the price stays, or the hours of yesterday repeat.
+"""Point forecasts that cost nothing: the price stays, drifts as it did, or the hours of yesterday repeat.
 
 They state no distribution: their scale is NaN, and scores that need one leave them out.
 """
@@ -30,7 +30,42 @@ class PreviousValue:
 
     def start(self, panel: Panel) -> ForecastStream:
         """There is no state."""
-        return _Rows(self, panel, 1)
+        return LastReturns(self, panel, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """The mean return of training and validation rows goes on, per coin; all coins' where one has no rows."""
+
+    horizons: tuple[int, ...]
+    name: str = "drift"
+
+    def fit(self, past: Past) -> Fitted:
+        """Average the returns."""
+        chosen = past.rows(past.train, past.validation)[:, None] & np.isfinite(past.panel.log_return)
+        came = np.where(chosen, past.panel.log_return, 0.0)
+        own = came.sum(axis=0) / np.maximum(chosen.sum(axis=0), 1)
+        pooled = came.sum() / max(int(chosen.sum()), 1)
+        return FittedDrift(self.horizons, np.where(chosen.any(axis=0), own, pooled), self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class FittedDrift:
+    """A mean return per bar and coin."""
+
+    horizons: tuple[int, ...]
+    per_bar: Float64[np.ndarray, " asset"]
+    name: str
+
+    def predict(self, panel: Panel, rows: range) -> Forecast:
+        """The mean return times the horizon, at every usable row."""
+        part = panel[rows.start : rows.stop]
+        ahead = self.per_bar[:, None] * np.asarray(self.horizons, dtype=np.float64)
+        return _point(self.name, part, self.horizons, np.where(part.usable[:, :, None], ahead, np.nan))
+
+    def start(self, panel: Panel) -> ForecastStream:
+        """There is no state."""
+        return LastReturns(self, panel, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +101,11 @@ class SeasonalNaive:
 
     def start(self, panel: Panel) -> ForecastStream:
         """Keep the season that the next row needs."""
-        return _Rows(self, panel, self._context_rows + 1)
+        return LastReturns(self, panel, self._context_rows + 1)
 
 
-class _Rows:
-    """A stream that keeps the last rows and asks the batch path for the newest."""
+class LastReturns:
+    """A stream of what reads past returns and the newest row alone: it keeps the last, and asks the batch path."""
 
     def __init__(self, fitted: Fitted, panel: Panel, rows: int) -> None:
         self._fitted = fitted
@@ -95,6 +130,8 @@ def _repeat(row: Panel, count: int, returns: Float64[np.ndarray, "time asset"]) 
             "grid_row",
             "values",
             "levels",
+            "log_close",
+            "log_close",
             "volatility",
             "missing_rows",
             "usable",
