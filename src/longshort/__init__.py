@@ -22,13 +22,15 @@ For notebooks:
 ['closed_at', 'symbol', 'open']
 
 `train(study)` gives a `Bundle`, `forecast(study)` a `Forecast`, `evaluate(study)` a `Report`, `backtest(study)` a
-`Ledger`. Each has `to_polars()` where it is a table, and shows itself in a notebook.
+`Ledger`, `divide(study)` a `Section` on other divisions of the past. Each has `to_polars()` where it is a table, and
+shows itself in a notebook.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from longshort._commands.divide import divide
     from longshort._commands.fit import forecast, train
     from longshort._commands.judge import evaluate
     from longshort._commands.trade import backtest
@@ -53,6 +55,7 @@ _HOMES = {
     "Report": "study.report",
     "Study": "base.settings",
     "backtest": "_commands.trade",
+    "divide": "_commands.divide",
     "evaluate": "_commands.judge",
     "forecast": "_commands.fit",
     "load_bars": "study.market",
@@ -69,6 +72,7 @@ __all__ = [
     "Report",
     "Study",
     "backtest",
+    "divide",
     "evaluate",
     "forecast",
     "load_bars",

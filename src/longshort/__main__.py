@@ -92,13 +92,43 @@ def evaluate(
     overrides: Overrides = None,
     *,
     holdout: Annotated[bool, typer.Option("--holdout", help="Open the sealed part; counted.")] = False,
+    scheme: Annotated[
+        str, typer.Option("--scheme", help="rolling; or combinatorial, coins, periods, regimes: no verdict.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Walk forward against every rival and say in three words what the forecasts are worth."""
     from longshort._commands import run
     from longshort.base.settings import Study
 
-    run.evaluate(Study.load(study, overrides or ()), holdout=holdout, as_json=as_json)
+    chosen = [f"validation.scheme={scheme}"] if scheme else []
+    run.evaluate(Study.load(study, [*(overrides or ()), *chosen]), holdout=holdout, as_json=as_json)
+
+
+@app.command()
+def opponents(
+    study: Annotated[Path | None, typer.Argument(metavar="[STUDY]", help="Mark its choice.")] = None,
+) -> None:
+    """List whom a model can be made to beat, and at how many bars each of them speaks."""
+    from longshort._commands import tell
+    from longshort.base.settings import Study
+
+    tell.tell_opponents(Study.load(study) if study else Study())
+
+
+@app.command()
+def report(
+    study: StudyPath,
+    sections: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SECTION]...", help="Like trading or failures; default: all."),
+    ] = None,
+) -> None:
+    """Print the evidence of a study's latest evaluation, topic by topic."""
+    from longshort._commands import evidence
+    from longshort.base.settings import Study
+
+    evidence.show_latest(Study.load(study), tuple(sections or ()))
 
 
 @app.command()

@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 
 from longshort.base.clock import SystemClock, format_instant
-from longshort.base.errors import DataError
+from longshort.base.errors import DataError, StudyError
 from longshort.base.jobs import run_jobs, usable_processors
 from longshort.base.settings import Study
 from longshort.data.bars import Bars
 from longshort.features.panel import Panel
 from longshort.models.bundle import Bundle
 from longshort.models.forecast import Forecast
+from longshort.models.forecaster import Forecaster, Past
 from longshort.models.lstm import FittedLSTM
+from longshort.models.opponents import model_name, model_of
 from longshort.models.scale import HAR
 from longshort.study.folds import Fold
 from longshort.study.market import Market, load_bars, open_market
@@ -27,6 +29,11 @@ Report = Callable[[str, int, int], None]
 
 def train(study: Study, *, report: Report = lambda what, done, of: None) -> Bundle:
     """Fit every seed on the development rows (the holdout stays sealed) and save the bundle beside the study."""
+    if model_of(study) is not None:
+        raise StudyError(
+            f"{model_name(study)} has nothing to train: it learns anew each week from the last 90 days.",
+            remedy="Go on with `longshort forecast`, `evaluate` or `backtest`.",
+        )
     market = open_market(study)
     fold = market.final_fold()
     known_until = _known_until(market, fold)
@@ -56,14 +63,24 @@ def forecast(study: Study) -> Forecast:
     """The distribution of the coming bars, formed at the last close at hand, by the bundle that `train` saved.
 
     Features go on from the memory that the bundle keeps of them, so that a live row is what a training row was, however
-    much of the past the lake still holds.
+    much of the past the lake still holds. A model that learns from the latest bars alone needs no bundle.
     """
+    model = model_of(study)
+    if model is not None:
+        return _unbundled(study, model)
     bundle = Bundle.load(bundle_folder(study))
     bars = load_bars(study)
     bundle.check(study, bars.symbols, study.features.names or bundle.names, recipe_digest(study))
     panel = _going_on(study, bundle, bars)
     last = len(panel) - 1
     return bundle.fitted.predict(panel, range(last, last + 1))
+
+
+def _unbundled(study: Study, model: Forecaster) -> Forecast:
+    market = open_market(study)
+    rows = len(market.bars)
+    nothing = Past.cut(market.panel, market.targets, range(0), range(0))
+    return model.fit(nothing).predict(market.panel, range(rows - 1, rows))
 
 
 def _memory(market: Market, known_until: int) -> dict[str, np.ndarray]:

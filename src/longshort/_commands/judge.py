@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from longshort._commands.divide import DIVISIONS, divided
 from longshort.base.clock import SystemClock
 from longshort.base.errors import StudyError
 from longshort.base.files import write_json
@@ -14,7 +15,7 @@ from longshort.study import evaluate as judging
 from longshort.study.market import Market, open_market
 from longshort.study.report import Report
 from longshort.study.run import Run, job_cache
-from longshort.study.trials import Stretch, Trial, Tried, TrialLog
+from longshort.study.trials import Stretch, Trial, TrialLog, Tried
 from longshort.study.walk import Report as Progress
 from longshort.web.audit import audit_section
 from longshort.web.report import render_report
@@ -31,6 +32,11 @@ def evaluate_into(
     study: Study, *, holdout: bool = False, report: Progress = lambda what, done, of: None
 ) -> tuple[Report, Path]:
     """Judge a study and say in which folder the evidence lies."""
+    if study.validation.scheme in DIVISIONS:
+        raise StudyError(
+            f"validation.scheme is {study.validation.scheme!r}: who learns from rows after the test gets no verdict.",
+            remedy="Call longshort.divide(study), or use `longshort evaluate STUDY --scheme ...`.",
+        )
     market = open_market(study, report)
     if holdout and not study.validation.holdout_from:
         raise StudyError(
@@ -40,12 +46,18 @@ def evaluate_into(
     log, development, sealed = _trials(market)
     if sealed and holdout:
         log.open_holdout(_trial(sealed, study))
-    before = [one for one in (log.tried(development) if hasattr(log, 'tried') else ()) if one.settings != study.digest()]
+    before = [
+        one
+        for one in (log.tried(development) if hasattr(log, "tried") else ())
+        if one.settings != study.digest()
+    ]
     found = judging.evaluate(market, cache=job_cache(study), holdout=holdout, tried=before, report=report)
     if not holdout:
         log.record(_trial(development, study, found.case.tried[-1]))
     openings = log.openings(sealed) if sealed else 0
-    document = found.report.counted(trials=log.count(development), holdout_openings=openings)
+    document = found.report.beside(divided(market)).counted(
+        trials=log.count(development), holdout_openings=openings
+    )
     run = Run(market, "holdout" if holdout else "evaluate")
     run.write_study()
     run.write_table("forecast", found.walk.forecasts[document.model].to_polars())
@@ -64,7 +76,11 @@ def _audited(market: Market) -> dict[str, Any] | None:
 
 def _trial(stretch: Stretch, study: Study, made: Tried | None = None) -> Trial:
     blank = Trial(stretch=stretch, settings=study.digest(), recorded_at=SystemClock().now())
-    return blank if made is None or not hasattr(blank, 'days') else replace(blank, days=made.days, returns=made.returns)
+    return (
+        blank
+        if made is None or not hasattr(blank, "days")
+        else replace(blank, days=made.days, returns=made.returns)
+    )
 
 
 def _trials(market: Market) -> tuple[TrialLog, Stretch, Stretch | None]:

@@ -1,8 +1,10 @@
 """The commands that learn and judge, as a person meets them: progress while they run, the answer at the end."""
 
 from longshort._commands import fit, judge, tell, trade
+from longshort._commands.divide import DIVISIONS, show_division
 from longshort._commands.terminal import emit_json, note, progress
 from longshort.base.clock import SystemClock
+from longshort.base.errors import StudyError
 from longshort.base.jobs import usable_processors
 from longshort.base.settings import Study
 from longshort.models.estimate import estimate
@@ -32,7 +34,14 @@ def train(study: Study) -> None:
 
 
 def evaluate(study: Study, *, holdout: bool, as_json: bool) -> None:
-    """Judge, and print the verdict or one JSON object."""
+    """Judge, and print the verdict or one JSON object; a division of the past that gives no verdict, its parts."""
+    if study.validation.scheme in DIVISIONS:
+        if holdout:
+            raise StudyError(
+                f"a scheme of {study.validation.scheme} has no holdout.", remedy="Leave --holdout out."
+            )
+        show_division(study, as_json=as_json)
+        return
     with progress() as report:
         document, folder = judge.evaluate_into(study, holdout=holdout, report=report)
     if as_json:

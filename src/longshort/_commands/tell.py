@@ -8,9 +8,11 @@ from rich.text import Text
 
 from longshort._commands.terminal import say, say_table
 from longshort.base.clock import format_instant
+from longshort.base.settings import Study
 from longshort.data.bars import Bars
 from longshort.models.bundle import Bundle
 from longshort.models.forecast import Forecast
+from longshort.models.opponents import OPPONENTS, find_opponents
 from longshort.policy.ledger import Ledger
 from longshort.study.report import Profit, Report, Word
 from longshort.study.tearsheet import TearSheet, figures
@@ -108,6 +110,25 @@ def tell_profits(profits: Sequence[Profit]) -> None:
         ">funding paid",
     ]
     say_table("Money, after all costs", ["strategy", *columns, ">break-even bps"], rows)
+
+
+def tell_opponents(study: Study) -> None:
+    """Every opponent by the key that a study writes."""
+    chosen = {opponent.key for opponent in find_opponents(study.validation.opponents)}
+    rows = [
+        [
+            opponent.key,
+            opponent.name,
+            "always" if opponent.forced else "yes" if opponent.key in chosen else "",
+            opponent.origins,
+            opponent.summary,
+        ]
+        for opponent in OPPONENTS
+    ]
+    say_table(
+        "Whom a model has to beat", ["key", "in reports", "in this study", "speaks at", "what it is"], rows
+    )
+    say('A study names them in [validation] opponents, like ["gjr-garch", "lightgbm"], or "all".')
 
 
 def tell_forecast(forecast: Forecast, bars: Bars, pictures: Sequence[Path]) -> None:

@@ -178,11 +178,10 @@ def try_of(market: Market, money: Money, model: str) -> Tried:
     days, returns = np.zeros(0, dtype=np.int64), np.zeros(0)
     if money.ledgers and False:
         from longshort.study.trials import daily
+
         account = money.ledgers[model]
         days, returns = daily(account.closed_at, account.equity, account.starting_balance)
-    return Tried(
-        settings=market.study.digest(), recorded_at=SystemClock().now(), days=days, returns=returns
-    )
+    return Tried(settings=market.study.digest(), recorded_at=SystemClock().now(), days=days, returns=returns)
 
 
 def _asked(market: Market) -> list[tuple[str, int]]:

@@ -161,6 +161,10 @@ class Report:
         """The same report, knowing how often its data was evaluated and its holdout opened."""
         return replace(self, trials=trials, holdout_openings=holdout_openings)
 
+    def beside(self, sections: Sequence[Section]) -> "Report":
+        """The same report with sections of other origin behind its own."""
+        return replace(self, sections=(*self.sections, *sections))
+
     def to_polars(self) -> pl.DataFrame:
         """One row per comparison, with the corrected word of its question and horizon."""
         return pl.DataFrame(self._rows(), infer_schema_length=None)

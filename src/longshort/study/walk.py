@@ -71,7 +71,9 @@ def walk(
     report: Report = lambda what, done, of: None,
 ) -> Walk:
     """Fit the model and its opponents on every fold and forecast the fold's test rows."""
-    plan = [_Task(k, kind, name) for k, _ in enumerate(folds) for kind, name in _fits(market.study, opponents)]
+    plan = [
+        _Task(k, kind, name) for k, _ in enumerate(folds) for kind, name in _fits(market.study, opponents)
+    ]
     plan.sort(key=_seconds, reverse=True)  # the long ones first, lest all wait for one at the end
     jobs = [_job(market, folds[task.fold], task) for task in plan]
     processes = market.study.training.processes or usable_processors()
@@ -106,7 +108,9 @@ class _Task:
 
 def _fits(study: Study, opponents: Sequence[Opponent]) -> list[tuple[str, str]]:
     model = model_of(study)
-    members = [("member", str(seed)) for seed in study.model.seeds] if model is None else [("model", model.name)]
+    members = (
+        [("member", str(seed)) for seed in study.model.seeds] if model is None else [("model", model.name)]
+    )
     return members + [("opponent", o.name) for o in opponents if model is None or o.name != model.name]
 
 
@@ -177,5 +181,8 @@ def _assemble(market: Market, fold: Fold, number: int, results: dict[_Task, Any]
         fitted = FittedLSTM.of(past_of(market, fold), study.model, members, played[HAR].fitted)
         played[NAME] = Played(fitted=fitted, forecast=fitted.predict(market.panel, fold.test))
     name = model_name(study)
-    order = [name, *[opponent.name for opponent in OPPONENTS if opponent.name in played and opponent.name != name]]
+    order = [
+        name,
+        *[opponent.name for opponent in OPPONENTS if opponent.name in played and opponent.name != name],
+    ]
     return {key: played[key] for key in order}

@@ -241,7 +241,10 @@ TRUTH = ("outcome", "naive_error", "up_share")
 
 
 def _told(market: Market, walked: Walk) -> tuple[Told, ...]:
-    rows, mean = slice(walked.tested.start, walked.tested.stop), walked.forecasts[model_name(market.study)].law.mean()
+    rows, mean = (
+        slice(walked.tested.start, walked.tested.stop),
+        walked.forecasts[model_name(market.study)].law.mean(),
+    )
     return tuple(
         Told(
             name=f"forecasts {h} ahead",
