@@ -8,7 +8,7 @@ DATA ?= ../shared/data
 ONE_THREAD := OMP_NUM_THREADS=1 POLARS_MAX_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format prove prove-sample bench docs lock clean
+.PHONY: help demo test check format prove prove-sample bench results docs lock clean
 
 help:  ## say what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,9 @@ prove-sample: $(VENV)/ready  ## five minutes of the slow proofs
 
 bench: $(VENV)/ready  ## nine coins, real hourly bars, walk-forward; the holdout stays sealed
 	$(BIN)/python benchmarks/nine_coins.py --data $(DATA)
+
+results: $(VENV)/ready  ## nine coins against every opponent, about a quarter of an hour; writes docs/results.md
+	$(BIN)/python benchmarks/results.py --data $(DATA)
 
 docs: $(VENV)/ready  ## run the README's commands, write down what they print, draw its picture
 	$(BIN)/python -m tests.readme $(DATA)

@@ -8,6 +8,7 @@ of the folder and can be done with an open mind only once.
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -52,19 +53,29 @@ def parse() -> argparse.Namespace:
 
 def measure(folder: Path, options: argparse.Namespace) -> None:
     """Import what is not there, evaluate in a process of its own, print what it took and what it said."""
-    data = options.data.absolute()
-    bars = [str(data / "ohlcv_1h" / f"binance_{coin}USDT_perp_1h.parquet") for coin in COINS]
-    funding = [str(data / "funding" / f"binance_{coin}USDT_funding.parquet") for coin in COINS]
-    imported, _ = timed(["import", *bars, *funding], folder)
-    study = folder / "nine" / "study.toml"
-    study.parent.mkdir(exist_ok=True)
-    study.write_text(STUDY)
+    imported = prepare(folder, options.data.absolute())
     seeds = f"model.seeds={list(range(1, options.seeds + 1))}"
     chosen = [part for override in (seeds, *options.overrides) for part in ("--set", override)]
     arguments = ["evaluate", "nine", "--json", *chosen, *(["--holdout"] if options.holdout else [])]
     said, took = timed(arguments, folder)
     report(json.loads(said.splitlines()[-1]), took)
     sys.stdout.write(f"\nimport: {len(imported.splitlines())} lines; report: {folder / 'nine' / 'runs'}\n")
+
+
+def prepare(folder: Path, data: Path) -> str:
+    """Import bars and funding that are not there yet, write the study, and return what the import said."""
+    bars = [str(data / "ohlcv_1h" / f"binance_{coin}USDT_perp_1h.parquet") for coin in COINS]
+    funding = [str(data / "funding" / f"binance_{coin}USDT_funding.parquet") for coin in COINS]
+    imported, _ = timed(["import", *bars, *funding], folder)
+    study = folder / "nine" / "study.toml"
+    study.parent.mkdir(exist_ok=True)
+    study.write_text(STUDY)
+    return imported
+
+
+def processors() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 class Took:
