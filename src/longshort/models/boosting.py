@@ -2,11 +2,12 @@
 
 Per horizon, `z`, the log return over HAR's scale, is taken as Student-t: one set of trees learns the logarithm of its
 scale, another the location of `z` once that is divided out, each by the gradient of the likelihood, stopped on the
-validation rows and then grown to that size again on all rows. Last, a constant scale and the degrees of freedom are
-fitted to what is left.
+validation rows and then grown to that size again on all rows. A constant scale and the degrees of freedom are fitted to
+what the first leave over.
 
-The law is Student-t because nothing is lost by it: with quantiles of the residuals in its place, at 99 levels per
-horizon, the CRPS of nine coins was at most .014 % better at 1 bar, and worse at 4 and 24, and there would be no density.
+The law is Student-t, for it answers the log score too and little is lost by it: with quantiles of the residuals in its
+place, at 99 levels per horizon, the CRPS of nine coins was .007 and .014 % better at 1 bar (two folds), .003 and .026 %
+worse at 4, and .08 % better and .36 % worse at 24.
 """
 
 from collections.abc import Callable
@@ -118,10 +119,11 @@ def _fit_head(past: Past, k: int, scale: Float64[np.ndarray, "time asset"], df: 
     label = z[known]
     spread_trees = _grow(rows, label, Likelihood.of_scale(df), SCALE_TREES)
     label = label * np.exp(-_grown(spread_trees, rows.inputs))
+    level, left_df = fit_scale(
+        np.ones((len(label), 1)), label
+    )  # what a mean explains in training is mostly chance
     mean_trees = _grow(rows, label, Likelihood.of_location(df), MEAN_TREES)
-    left = label - _grown(mean_trees, rows.inputs)
-    beta, left_df = fit_scale(np.ones((len(left), 1)), left)
-    return Head(scale=spread_trees, mean=mean_trees, log_scale=float(beta[0]), df=left_df)
+    return Head(scale=spread_trees, mean=mean_trees, log_scale=float(level[0]), df=left_df)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
