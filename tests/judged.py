@@ -11,17 +11,20 @@ from longshort.base.settings import (
     ValidationSettings,
 )
 from longshort.models.forecast import Forecast
-from longshort.models.lstm import NAME
+from longshort.models.forecaster import Fitted
+from longshort.models.lstm import NAME, FittedLSTM
+from longshort.models.scale import HAR, ScaleModel, har
+from longshort.models.training import fit_member
 from longshort.policy.exposure import Exposure
 from longshort.study.case import Case
 from longshort.study.evaluate import truth_over
 from longshort.study.market import Market, open_market
 from longshort.study.metrics import row_losses
 from longshort.study.money import Money
-from longshort.study.walk import Walk, walk
+from longshort.study.walk import Walk, past_of
 
 SMALL = Study(
-    data=DataSettings(source="embedded", embedded_coins=4, embedded_bars=3_000, embedded_edge=0.1),
+    data=DataSettings(source="embedded", embedded_coins=4, embedded_bars=2_500, embedded_edge=0.1),
     target=TargetSettings(horizons=(1, 4)),
     model=ModelSettings(hidden=8, seeds=(1, 2), restart_rows=64),
     training=TrainingSettings(chunk_bars=48, burn_in_bars=16, batch_chunks=4, steps=10, processes=1),
@@ -30,9 +33,23 @@ SMALL = Study(
 
 
 def judged(study: Study = SMALL) -> Case:
-    """The case of a study, without an account."""
+    """The case of a study with HAR as its only opponent, without an account."""
     market = open_market(study)
-    return case_of(market, walk(market, market.folds(), cache=None))
+    folds, horizons = market.folds(), study.target.horizons
+    fitted: list[dict[str, Fitted]] = []
+    for fold in folds:
+        past = past_of(market, fold)
+        members = tuple(fit_member(past, study.model, study.training, seed) for seed in study.model.seeds)
+        anchor = ScaleModel(HAR, horizons, har).fit(past)
+        fitted.append({NAME: FittedLSTM.of(past, study.model, members, anchor), HAR: anchor})
+    parts = {
+        name: [
+            models[name].predict(market.panel, fold.test) for fold, models in zip(folds, fitted, strict=True)
+        ]
+        for name in (NAME, HAR)
+    }
+    forecasts = {name: first.join(*later) for name, (first, *later) in parts.items()}
+    return case_of(market, Walk(folds=folds, fitted=tuple(fitted), forecasts=forecasts))
 
 
 def case_of(market: Market, walked: Walk, model: str = NAME) -> Case:

@@ -7,7 +7,7 @@ from jaxtyping import Float64
 
 from longshort.models.forecast import Forecast, Values
 from longshort.study.case import Case
-from longshort.study.evidence.gains import bars_text, listed, number, p_cell, tested, who
+from longshort.study.evidence.gains import bars_text, house_test, listed, number, p_cell, who
 from longshort.study.metrics import majority_losses, mean_loss
 from longshort.study.section import Cell, Chart, Column, Section, Series, Table
 from longshort.study.significance import MeanTest
@@ -139,10 +139,10 @@ def _asked(case: Case, name: str, k: int, score: Values, majority: Values) -> _A
 
 
 def _row(case: Case, one: _Asked) -> tuple[Cell, ...]:
-    gain = tested(case, one.majority - one.miss, one.horizon)
-    area = tested(case, auc_gain(one.score, one.came)[0], one.horizon)
+    gain = house_test(case, one.majority - one.miss, one.horizon)
+    area = house_test(case, auc_gain(one.score, one.came)[0], one.horizon)
     timed = timing_gain(one.lean, one.came)
-    timing = tested(case, timed, one.horizon)
+    timing = house_test(case, timed, one.horizon)
     naive = pesaran_timmermann(one.lean.ravel(), one.came.ravel())
     return (
         one.horizon, one.name, 1.0 - mean_loss(one.miss), 1.0 - mean_loss(one.majority),
@@ -159,7 +159,7 @@ def _power(case: Case, one: _Asked) -> tuple[Cell, ...]:
     cells = int(np.count_nonzero(~np.isnan(one.miss)))
     known = np.isfinite(tosses)
     return (
-        one.horizon, hits, cells, int(tosses) if known else None, int(needed) if np.isfinite(needed) else None,
+        one.horizon, hits, cells, int(tosses) if known else None, needed,
         power_of(hits, tosses) if known else None, smallest_shown(tosses) if known else None,
     )  # fmt: skip
 
@@ -200,7 +200,9 @@ def _by_part(case: Case, key: PerCoin, value: PerCoin, horizon: int) -> Series:
     edges = np.quantile(key[scored], np.arange(1, PARTS) / PARTS)
     part = np.where(scored, np.searchsorted(edges, key), -1)
     there = [p for p in range(PARTS) if np.any(part == p)]
-    tests: list[MeanTest] = [tested(case, np.where(part == p, value - 0.5, np.nan), horizon) for p in there]
+    tests: list[MeanTest] = [
+        house_test(case, np.where(part == p, value - 0.5, np.nan), horizon) for p in there
+    ]
     return Series(
         name=bars_text(horizon),
         x=tuple(float(key[part == p].mean()) for p in there),

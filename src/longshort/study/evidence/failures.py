@@ -6,7 +6,7 @@ import numpy as np
 from scipy import special
 
 from longshort.study.case import Case
-from longshort.study.evidence.gains import bars_text, hardest, listed, tested, who
+from longshort.study.evidence.gains import bars_text, hardest, house_test, listed, who
 from longshort.study.evidence.residuals import memory_chart, memory_reading, memory_table, residual_memory
 from longshort.study.evidence.splits import HINDSIGHT, Split, splits_of
 from longshort.study.evidence.worst import worst_bars
@@ -85,9 +85,9 @@ def gains_of(case: Case, rival: str, split: Split) -> list[Gain]:
                         horizon=horizon,
                         label=label,
                         share=np.count_nonzero(here) / scored,
-                        crps=tested(case, np.where(here, crps, np.nan), horizon),
+                        crps=house_test(case, np.where(here, crps, np.nan), horizon),
                         level=mean_loss(np.where(here, theirs["crps"][..., k], np.nan)),
-                        log_score=tested(case, np.where(here, nats, np.nan), horizon),
+                        log_score=house_test(case, np.where(here, nats, np.nan), horizon),
                     )
                 )
     return found

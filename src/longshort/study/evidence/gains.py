@@ -15,7 +15,7 @@ Places = Int64[np.ndarray, " apart"]
 MOSTLY = 0.5  # of the model's cells: who speaks at fewer is no one to measure every bar by
 
 
-def tested(case: Case, gain: PerCoin, horizon_bars: int) -> MeanTest:
+def house_test(case: Case, gain: PerCoin, horizon_bars: int) -> MeanTest:
     """The house test of a gain per row and coin."""
     return skill_test(per_instant(gain), case.panel.grid_row, horizon_bars=horizon_bars)
 
@@ -52,7 +52,7 @@ def apart(case: Case, horizon_bars: int) -> Places:
     return np.flatnonzero(case.panel.grid_row % horizon_bars == 0)
 
 
-def bars_text(horizon_bars: float) -> str:
+def bars_text(horizon_bars: float | int) -> str:
     """A horizon in words.
 
     >>> bars_text(1), bars_text(24)

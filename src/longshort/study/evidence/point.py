@@ -3,7 +3,7 @@
 import numpy as np
 
 from longshort.study.case import Case
-from longshort.study.evidence.gains import bars_text, listed, number, p_cell, tested, who
+from longshort.study.evidence.gains import bars_text, house_test, listed, number, p_cell, who
 from longshort.study.metrics import mean_loss
 from longshort.study.section import Cell, Column, Section, Table
 
@@ -51,7 +51,7 @@ def _row(case: Case, name: str, k: int) -> tuple[Cell, ...]:
     losses, horizon = case.losses[name], case.forecast.horizons[k]
     squared, came = losses["mse"][..., k], case.truth.outcome[..., k]
     nothing = np.where(np.isnan(squared), np.nan, came**2)
-    base, test = mean_loss(nothing), tested(case, nothing - squared, horizon)
+    base, test = mean_loss(nothing), house_test(case, nothing - squared, horizon)
     percent = 100.0 / base if base > 0.0 else float("nan")
     return (
         horizon,

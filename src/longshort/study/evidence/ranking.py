@@ -4,7 +4,7 @@ import numpy as np
 
 from longshort.study.case import Case
 from longshort.study.evidence.calendar import quarters
-from longshort.study.evidence.gains import bars_text, interval_series, listed, tested, who
+from longshort.study.evidence.gains import bars_text, house_test, interval_series, listed, who
 from longshort.study.section import Cell, Chart, Column, Section, Series, Table
 from longshort.study.statistics.ranking import LEAST_COINS, PerCoin, Ranking, rank_correlation, ranking
 
@@ -71,7 +71,7 @@ def _by_quarter(case: Case, correlations: list[np.ndarray]) -> Chart:
     lines: list[Series] = []
     for horizon, series in zip(case.forecast.horizons, correlations, strict=True):
         parts: list[PerCoin] = [np.where(place == q, series, np.nan)[:, None] for q in range(len(labels))]
-        tests = [tested(case, part, horizon) for part in parts]
+        tests = [house_test(case, part, horizon) for part in parts]
         lines.append(interval_series(bars_text(horizon), tests))
     first = lines[0]
     above, told = sum(1 for y in first.y if y > 0.0), sum(1 for y in first.y if np.isfinite(y))

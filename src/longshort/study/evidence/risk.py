@@ -238,7 +238,7 @@ def _chart(case: Case, law: Law) -> Chart:
 def _reading(mine: list[tuple[Cell, ...]]) -> str:
     known = [row for row in mine if number(row[5]) > 0.0]
     off = [row for row in known if abs(number(row[4]) - 1.0 + number(row[3])) > number(row[5])]
-    worse = [row for row in mine if number(row[9]) > 0.0 and number(row[11]) + number(row[12]) < 0.0]
+    worse = [row for row in mine if number(row[12]) > 0.0 and number(row[11]) + number(row[12]) < 0.0]
     better = [row for row in mine if number(row[12]) > 0.0 and number(row[11]) - number(row[12]) > 0.0]
     frequency = (
         f"Of {len(known)} thresholds (side, level, horizon) {len(off)} were exceeded at a rate other than forecast"

@@ -10,7 +10,7 @@ import numpy as np
 from longshort.models.forecast import Values
 from longshort.models.lstm import FittedLSTM
 from longshort.study.case import Case
-from longshort.study.evidence.gains import bars_text, hardest, listed, p_cell, tested, who
+from longshort.study.evidence.gains import bars_text, hardest, house_test, listed, p_cell, who
 from longshort.study.folds import Fold
 from longshort.study.metrics import mean_loss
 from longshort.study.section import Cell, Chart, Column, Section, Series, Table
@@ -170,9 +170,9 @@ def _fold_rows(case: Case, rival: str) -> list[tuple[Cell, ...]]:
             here = np.zeros((len(case.truth), 1), dtype=np.bool_)
             here[_places(case, fold)] = True
             level = np.where(here & np.isfinite(mine["crps"][..., k]), theirs["crps"][..., k], np.nan)
-            crps = tested(case, level - mine["crps"][..., k], horizon)
+            crps = house_test(case, level - mine["crps"][..., k], horizon)
             gap = theirs["log_score"][..., k] - mine["log_score"][..., k]
-            nats = tested(case, np.where(here, gap, np.nan), horizon)
+            nats = house_test(case, np.where(here, gap, np.nan), horizon)
             percent = 100.0 / mean_loss(level)
             rows.append(
                 (

@@ -113,14 +113,14 @@ def timing_gain(lean: PerCoin, outcome: PerCoin) -> PerCoin:
     return np.where(stated & varied, 2.0 * named * came, np.nan)
 
 
-def instants_needed(hit_rate: float, *, level: float = LEVEL, power: float = POWER) -> float:
-    """How many independent tosses show one-sided that a hit rate exceeds one half; infinite at or below it.
+def instants_needed(hit_rate: float, *, level: float = LEVEL, power: float = POWER) -> int | None:
+    """How many independent tosses show one-sided that a hit rate exceeds one half; None at or below it.
 
     >>> instants_needed(0.51), instants_needed(0.55)
     (15455, 617)
     """
     if not hit_rate > 0.5:
-        return float("inf")
+        return None
     spread = -float(special.ndtri(level)) * 0.5 + float(special.ndtri(power)) * _std(hit_rate)
     return ceil((spread / (hit_rate - 0.5)) ** 2)
 
@@ -128,7 +128,7 @@ def instants_needed(hit_rate: float, *, level: float = LEVEL, power: float = POW
 def power_of(hit_rate: float, tosses: float, *, level: float = LEVEL) -> float:
     """The chance that so many independent tosses show one-sided that a hit rate exceeds one half.
 
-    >>> round(power_of(0.51, 15_455), 3), round(power_of(0.5, 100), 3)
+    >>> round(power_of(0.51, 15_455.0), 3), round(power_of(0.5, 100.0), 3)
     (0.8, 0.05)
     """
     reach = sqrt(tosses) * (hit_rate - 0.5) + float(special.ndtri(level)) * 0.5
@@ -138,7 +138,7 @@ def power_of(hit_rate: float, tosses: float, *, level: float = LEVEL) -> float:
 def smallest_shown(tosses: float, *, level: float = LEVEL, power: float = POWER) -> float:
     """The smallest hit rate that so many independent tosses show with 80 % power, at most 1.
 
-    >>> round(smallest_shown(15_455), 4)
+    >>> round(smallest_shown(15_455.0), 4)
     0.51
     """
     rate = 0.5

@@ -18,6 +18,7 @@ PerCoin = Float64[np.ndarray, "time asset"]
 Series = Float64[np.ndarray, " time"]
 Exceeded = Bool[np.ndarray, " time"]
 Sample = Float64[np.ndarray, " draw"]
+Parts = Float64[np.ndarray, " part"]
 Tails = Float64[np.ndarray, "time asset horizon point"]
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(8)  # where a law without a closed form is read
 _ROOTS = 0.5 * (_NODES + 1.0)
@@ -64,7 +65,7 @@ def exceedance_tests(exceeded: Exceeded, rate: float) -> Exceedances:
     about five exceedances were expected.
 
     >>> round(exceedance_tests(np.arange(100) < 4, 0.01).coverage, 3)
-    4.813
+    5.182
     """
     n, x = len(exceeded), int(exceeded.sum())
     coverage = 2.0 * (_log_likelihood(n - x, x, x / max(n, 1)) - _log_likelihood(n - x, x, rate))
@@ -138,7 +139,7 @@ def shortfall_test(
 
 
 def shortfall_null(
-    n: int, rate: float, *, ratios: Sample, rng: np.random.Generator, draws: int = 2_000
+    n: int, rate: float, *, ratios: Parts, rng: np.random.Generator, draws: int = 2_000
 ) -> tuple[Sample, Sample]:
     """Draws of Z1 and Z2 if the forecast is right: a binomial number of exceedances, each with a tail ratio.
 
