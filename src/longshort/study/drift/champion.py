@@ -27,9 +27,13 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialRules:
-    """The promotion test: at most so many scored rows, a gain above so many nats a row, at this level per champion."""
+    """The promotion test: so many scored rows, a gain above so many nats a row, at this level per champion.
+
+    The fewest rows are two days of hourly bars: a model that is better in one part of the day is not yet better.
+    """
 
     rows: int = 240
+    least_rows: int = 48
     margin_nats: float = 0.002
     level: float = 0.05
 
@@ -45,7 +49,7 @@ class TrialRules:
 class Trial:
     """One challenger's trial; ended once it is promoted or dismissed.
 
-    >>> trial = Trial(TrialRules(rows=3, margin_nats=0.0), number=1)
+    >>> trial = Trial(TrialRules(rows=3, least_rows=1, margin_nats=0.0), number=1)
     >>> [trial.step(gain).value for gain in (1.0, 1.0, 2.0)]
     ['running', 'running', 'promoted']
     """
@@ -66,6 +70,6 @@ class Trial:
         if not np.isnan(gain_nats):
             self.rows += 1
             self.evidence += gain_nats - self.rules.margin_nats
-        if self.evidence >= self.needed:
+        if self.evidence >= self.needed and self.rows >= self.rules.least_rows:
             return Outcome.PROMOTED
         return Outcome.DISMISSED if self.rows >= self.rules.rows else Outcome.RUNNING

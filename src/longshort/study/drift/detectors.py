@@ -5,6 +5,7 @@ row was known there: the caller hands over the outcome of a forecast when it has
 residuals are watched with ADWIN (Bifet and Gavaldà 2007, library river), coverage with Page's test.
 """
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -21,6 +22,7 @@ WIDEST = (
 )
 FALSE_ALARM_EVERY = 20_000.0  # watched outcomes: two years of hourly bars
 SUSPECTED = (0.5, 2.0)  # times the stated rate of misses: intervals too wide, or too narrow
+REMEMBERED = 1_000  # scores among which a change is dated
 ADWIN_LEVEL = 0.002  # per stream: river's default
 
 
@@ -94,32 +96,49 @@ class Inputs:
 
 
 class Residuals:
-    """Location and spread of PIT-normal scores: standard normal draws as long as the law is right."""
+    """Location and spread of PIT-normal scores: standard normal draws as long as the law is right.
+
+    ADWIN says that something changed. Its window begins long before that, so since when is told by the largest
+    excursion of the cumulative sum over the last scores, which is where the likelihood of a single change peaks.
+    """
 
     def __init__(self, *, level: float = ADWIN_LEVEL) -> None:
         self._level = level
-        self._location, self._spread = _adwin(level), _adwin(level)
-        self._seen: list[int] = []
+        self._windows = {"location": _adwin(level), "spread": _adwin(level)}
+        self._seen: deque[tuple[int, float, float]] = deque(maxlen=REMEMBERED)
 
     def step(self, closed: Closed) -> Drift | None:
         """Take in an outcome, if one came."""
         score = np.clip(special.ndtri(closed.pit), -WIDEST, WIDEST)
-        location = mean_known(score)
-        if np.isnan(location):
+        values = (mean_known(score), mean_known(score**2))
+        if np.isnan(values[0]):
             return None
-        self._seen = [*self._seen[-1:], closed.row]
-        moves = {
-            "location": _watch(self._location, location),
-            "spread": _watch(self._spread, mean_known(score**2)),
+        self._seen.append((closed.row, *values))
+        moved = {
+            name: _watch(window, value)
+            for (name, window), value in zip(self._windows.items(), values, strict=True)
         }
-        what = max(moves, key=lambda name: abs(moves[name][0]))
-        size, kept = moves[what]
+        what = max(moved, key=lambda name: abs(moved[name][0]))
+        size, kept = moved[what]
         if not kept:
             return None
-        since = closed.row - (kept - 1) * (self._seen[-1] - self._seen[0])
-        self._location, self._spread = _adwin(self._level), _adwin(self._level)
+        seen = np.array(self._seen)
+        since = int(seen[change_point(seen[:, 1 + list(moved).index(what)]), 0])
+        self._windows = {name: _adwin(self._level) for name in self._windows}
+        self._seen.clear()
         detail = f"the {what} of PIT-normal scores moved by {size:+.2f}"
         return Drift(kind="residuals", row=closed.row, since=since, statistic=size, detail=detail)
+
+
+def change_point(values: Float64[np.ndarray, " time"]) -> int:
+    """Where a mean most likely changed once, as if draws were normal: the first place of the new mean.
+
+    >>> change_point(np.array([0.0, 0.1, 0.0, 0.1, 2.0, 2.1, 2.0]))
+    4
+    """
+    before = np.arange(1, len(values))
+    sums = np.cumsum(values - values.mean())[:-1]
+    return 1 + int(np.argmax(sums**2 / (before * (len(values) - before)))) if len(before) else 0
 
 
 class Coverage:

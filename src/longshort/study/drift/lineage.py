@@ -21,13 +21,13 @@ class Rules:
 
     `horizon_bars` is the horizon that is judged (0: the shortest). A scheduled challenger learns from the last
     `window_bars`; one that a drift called for from the rows since, as soon as there are `fresh_bars` of them, and again
-    whenever they have doubled. Inputs that move are told, but by default call for nobody: a model may stand that.
+    whenever they are 40 % more. Inputs that move are told, but by default call for nobody: a model may stand that.
     """
 
     horizon_bars: int = 0
     retrain_every_bars: int = 720
     window_bars: int = 4_000
-    fresh_bars: int = 192
+    fresh_bars: int = 288
     validation_share: float = 0.15
     retrain_on: tuple[str, ...] = ("residuals", "coverage", "skill")
     expiry_bars: int = 4_320

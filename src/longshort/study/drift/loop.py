@@ -24,6 +24,8 @@ from longshort.study.market import Market, first_test_row
 
 EXPIRED = "expired"
 SUPERSEDED = "superseded"
+GROWTH = 1.4  # of the rows since a drift, from one challenger to the next
+SETTLED = 4.0  # times `fresh_bars`: from then on an alarm speaks of another drift
 
 
 def adapt(
@@ -126,9 +128,14 @@ class _Walker:
             self._tell(
                 Drifted(self._at(row), drift.what, self._at(drift.since), drift.statistic, drift.detail)
             )
-            used = self._pending is None or self._pending.rows > self._rules.fresh_bars
-            if drift.what in self._rules.retrain_on and used:
-                self._pending = _Pending(drift.since, self._rules.fresh_bars)
+            if drift.what in self._rules.retrain_on:
+                self._expect(drift.since)
+
+    def _expect(self, since: int) -> None:
+        """Want a challenger for the rows since a drift; alarms of a regime that is being learned are no news."""
+        learning = self._pending is not None and self._pending.rows <= SETTLED * self._rules.fresh_bars
+        if not learning:
+            self._pending = _Pending(since, self._rules.fresh_bars)
 
     def _judge(self, row: int) -> None:
         challenger = self._challenger
@@ -169,7 +176,7 @@ class _Walker:
             if self._challenger:
                 self._end_trial(row, self._challenger, SUPERSEDED)
             self._challenge(row, max(pending.since, oldest), "drift")
-            pending.rows = 2 * (known - pending.since)
+            pending.rows = int(GROWTH * (known - pending.since))
             if pending.rows > self._rules.window_bars:
                 self._pending = None
         elif free and (expired or (every and known - self.models[-1].from_row >= every)):
