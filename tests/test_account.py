@@ -242,14 +242,16 @@ def test_a_delayed_wish_that_meets_unknown_funding_is_told_as_unknown() -> None:
 
 
 def test_wishes_below_the_minimum_by_hand() -> None:
-    """Lots of .1 at 100: ten; with 500, wishes of 1 % are 5, of 2 % ten, of 3 % fifteen."""
+    """Lots of .1 at 100 are ten; with 500, the wishes of 1 % (5), and half a percent more than 2 % (2.5) are less."""
     instruments = [coin(lot="0.1", minimum="5"), coin("BBBUSDT", lot="0.001", minimum="6")]
-    target = np.array([[0.01, 0.01], [0.03, np.nan], [np.nan, 0.03], [0.0, 0.0], [0.02, 0.012]])
+    target = np.array(
+        [[0.01, 0.01], [0.03, np.nan], [np.nan, 0.03], [0.0, 0.0], [0.02, 0.012], [0.025, np.nan]]
+    )
     close = np.full(target.shape, 100.0)
 
-    assert costs.below_minimum(target, close, instruments, 500.0) == (6, 2)  # both first ones
-    assert costs.below_minimum(target, close, instruments, 50_000.0) == (6, 0)
-    assert costs.below_minimum(target, close, instruments, 1.0) == (6, 6)
+    assert costs.below_minimum(target, close, instruments, 500.0) == (7, 3)
+    assert costs.below_minimum(target, close, instruments, 50_000.0) == (7, 0)
+    assert costs.below_minimum(target, close, instruments, 1.0) == (7, 7)
     assert costs.below_minimum(np.full_like(target, np.nan), close, instruments, 500.0) == (0, 0)
 
 
