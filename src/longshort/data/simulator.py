@@ -3,7 +3,7 @@
 It copies what real hourly bars do (see `facts`) and exposes the exact law that every return was drawn from.
 It copies no coin. Longer or wider simulations of one seed extend shorter and narrower ones, value for value.
 
-    standard deviation of a bar = base x season(hour, weekday) x exp(slow and fast regimes) x sqrt(GJR-GARCH)
+    standard deviation of a bar = usual x season(hour, weekday) x exp(slow and fast regimes) x sqrt(GJR-GARCH)
     log return = mean + standard deviation x shock,   shock = jump x Student-t, scaled to variance 1
 """
 
@@ -32,16 +32,19 @@ HOUR_OF_DAY = np.array(
 ).ravel()
 WEEKDAY = np.array([1.16, 1.08, 1.07, 1.04, 1.04, 0.77, 0.84])
 
+# The mean that `season` plants, by the same: over a week it averages 0 and its square 1, hours being 80 % of that.
+HOUR_MEAN = np.sqrt(1.6) * np.cos(2.0 * np.pi * (np.arange(24) - 15.0) / 24.0)
+WEEKDAY_MEAN = np.sqrt(0.2 * 7.0 / 7.5) * np.array([1.0, 1.0, 1.0, 0.0, 0.0, -1.5, -1.5])
+
 REGIME_HALFLIFE_HOURS = np.array([8.0, 90.0, 1_500.0])
 REGIME_STD = np.array([0.26, 0.32, 0.36])  # of log volatility, market and coin together
 MARKET_SHARE = 0.8  # of the regimes' variance that all coins have in common
 NEWS, ASYMMETRY, MEMORY = 0.10, 0.03, 0.70  # GJR-GARCH: on any shock, on a fall, on yesterday's variance
-NEWS_CAP = (
-    16.0  # a squared shock beyond four standard deviations counts as four: one bar cannot blow up the next
-)
+NEWS_CAP = 16.0  # a squared shock beyond four deviations counts as four: one bar cannot blow up the next
 NEWS_MEAN = 0.94  # of a squared shock after that cap, so that the GARCH variance averages one
 SHARED_DF, OWN_DF = 3.5, 1.5  # a chi-square of 3.5 common to all coins and one of 1.5 each: marginals have 5
 MARKET_JUMP, COIN_JUMP, JUMP_MULTIPLE = 0.0006, 0.0009, 3.5  # chances per bar; a jump multiplies the shock
+DF, JUMP_CHANCE = SHARED_DF + OWN_DF, 1.0 - (1.0 - MARKET_JUMP) * (1.0 - COIN_JUMP)
 EDGE_CLIP = 3.0
 GAP_STD = 0.5e-4  # every second bar opens at the previous close, the others within a basis point or so
 FUNDING_MEAN, FUNDING_STD, FUNDING_MEMORY = 0.8e-4, 0.9e-4, 0.8  # per settlement
@@ -99,32 +102,32 @@ class _Shocks:
     wildness: Grid
 
 
-def simulate_market(coins: int, bars: int, *, edge: float = 0.0, seed: int = 1) -> Simulation:
+def simulate_market(
+    coins: int, bars: int, *, edge: float = 0.0, season: float = 0.0, seed: int = 1
+) -> Simulation:
     """Make a market of hourly bars.
 
     `edge` plants what can be known about the next return: its mean is `-edge` standard deviations times the
-    last shock (itself in standard deviations, clipped at 3), so that moves partly reverse. At 0 log prices
-    are a martingale: nothing predicts direction.
+    last shock (itself in standard deviations, clipped at 3), so that moves partly reverse. `season` adds a mean by hour
+    and weekday whose root mean square over a week is `season` times the coin's usual standard deviation, however
+    wild the hour is. With both at 0 log prices are a martingale: nothing predicts direction.
 
     >>> simulate_market(2, 48, seed=7).bars.close.shape
     (48, 2)
     """
     closed_at = FIRST_CLOSED_AT + HOUR * np.arange(bars, dtype=np.int64)
     shocks = _shocks(coins, bars, seed)
-    std = _standard_deviation(closed_at, shocks.value, seed)
+    usual = (0.40 + 0.45 * _spread(coins)) / np.sqrt(BARS_PER_YEAR)
+    std = _standard_deviation(usual, closed_at, shocks.value, seed)
     last_shock = np.clip(shocks.value, -EDGE_CLIP, EDGE_CLIP)
     mean = -edge * std[1:] * last_shock
-    probability = 1.0 - (1.0 - MARKET_JUMP) * (1.0 - COIN_JUMP)
-    scale = std[1:] / _shock_std(SHARED_DF + OWN_DF, probability, JUMP_MULTIPLE)
-    truth = TrueLaw(
-        mean=mean,
-        scale=scale,
-        df=SHARED_DF + OWN_DF,
-        jump_probability=probability,
-        jump_multiple=JUMP_MULTIPLE,
-    )
+    if season:
+        planted = HOUR_MEAN[closed_at // HOUR % 24] + WEEKDAY_MEAN[(closed_at // DAY + 3) % 7]
+        mean = mean + season * usual * planted[:, None]
+    scale = std[1:] / _shock_std(DF, JUMP_CHANCE, JUMP_MULTIPLE)
+    truth = TrueLaw(mean=mean, scale=scale, df=DF, jump_probability=JUMP_CHANCE, jump_multiple=JUMP_MULTIPLE)
     arrived = np.vstack([np.zeros((1, coins)), mean[:-1]]) + std[:-1] * shocks.value
-    return Simulation(bars=_bars(closed_at, arrived, std[:-1] * shocks.wildness, seed), truth=truth)
+    return Simulation(bars=bars_of(closed_at, arrived, std[:-1] * shocks.wildness, seed), truth=truth)
 
 
 def _shocks(coins: int, bars: int, seed: int) -> _Shocks:
@@ -139,18 +142,15 @@ def _shocks(coins: int, bars: int, seed: int) -> _Shocks:
     everywhere = _stream(seed, 0, "jump").random(bars)[:, None] < MARKET_JUMP
     alone = _uniforms(coins, bars, seed, "jump") < COIN_JUMP
     jump = np.where(everywhere | alone, JUMP_MULTIPLE, 1.0)
-    df = SHARED_DF + OWN_DF
-    probability = 1.0 - (1.0 - MARKET_JUMP) * (1.0 - COIN_JUMP)
-    wildness = jump * np.sqrt(df / tail) / _shock_std(df, probability, JUMP_MULTIPLE)
+    wildness = jump * np.sqrt(DF / tail) / _shock_std(DF, JUMP_CHANCE, JUMP_MULTIPLE)
     return _Shocks(normal * wildness, wildness)
 
 
 def _standard_deviation(
-    closed_at: Int64[np.ndarray, " time"], shock: Grid, seed: int
+    usual: Float64[np.ndarray, " asset"], closed_at: Int64[np.ndarray, " time"], shock: Grid, seed: int
 ) -> Float64[np.ndarray, "later_time asset"]:
     """Of each bar's return, and of one bar more: row t knows the shocks of rows before t only."""
     bars, coins = shock.shape
-    base = (0.40 + 0.45 * _spread(coins)) / np.sqrt(BARS_PER_YEAR)
     opened_at = np.append(closed_at - HOUR, closed_at[-1])
     season = HOUR_OF_DAY[opened_at // HOUR % 24] * WEEKDAY[(opened_at // DAY + 3) % 7]
     regime = np.exp(_regimes(coins, bars + 1, seed) - 0.5 * np.sum(REGIME_STD**2))
@@ -159,7 +159,7 @@ def _standard_deviation(
     variance = np.ones((bars + 1, coins))
     for t in range(bars):
         variance[t + 1] = constant + news[t] * variance[t]
-    return base * season[:, None] * regime * np.sqrt(variance)
+    return usual * season[:, None] * regime * np.sqrt(variance)
 
 
 def _regimes(coins: int, bars: int, seed: int) -> Float64[np.ndarray, "time asset"]:
@@ -175,7 +175,8 @@ def _regimes(coins: int, bars: int, seed: int) -> Float64[np.ndarray, "time asse
     return total[:, :1] + total[:, 1:]
 
 
-def _bars(closed_at: Int64[np.ndarray, " time"], log_return: Grid, inside: Grid, seed: int) -> Bars:
+def bars_of(closed_at: Int64[np.ndarray, " time"], log_return: Grid, inside: Grid, seed: int) -> Bars:
+    """Hourly bars with these returns from close to close, whose prices move inside a bar with a deviation `inside`."""
     bars, coins = log_return.shape
     instruments = tuple(_instrument(k) for k in range(coins))
     per_unit = np.array([float(1 / i.tick) for i in instruments])

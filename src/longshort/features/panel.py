@@ -32,10 +32,11 @@ class Panel:
     """Features per close and coin.
 
     `values` is NaN where a feature cannot be computed; `usable` is True where all of `names` can, but for the optional
-    ones, and the bar is there. `volatility` (per bar, causal EWMA) scales targets; `levels` are log volatilities that
-    the simpler models read. `restart` is True where a coin comes back after more than the allowed gap: a network's
-    state starts anew. `optional` has the family of each name that may be missing, "" for all others, and
-    `standardised` says which names a network standardises on its training rows.
+    ones, and the bar is there. `log_return` is NaN on the row after a hole too: `log_close` tells how far it went.
+    `volatility` (per bar, causal EWMA) scales targets; `levels` are log volatilities that the simpler models read.
+    `restart` is True where a coin comes back after more than the allowed gap: a network's state starts anew. `optional`
+    has the family of each name that may be missing, "" for all others, and `standardised` says which names a network
+    standardises on its training rows.
     """
 
     closed_at: Int64[np.ndarray, " time"]
@@ -46,6 +47,7 @@ class Panel:
     standardised: tuple[bool, ...]
     values: Float32[np.ndarray, "time asset feature"]
     levels: Float32[np.ndarray, "time asset level"]
+    log_close: Float64[np.ndarray, "time asset"]
     log_return: Float64[np.ndarray, "time asset"]
     volatility: Float64[np.ndarray, "time asset"]
     missing_rows: Float64[np.ndarray, "time asset"]
@@ -72,7 +74,8 @@ class Panel:
 
 
 _BY_TIME = (
-    "closed_at", "grid_row", "values", "levels", "log_return", "volatility", "missing_rows", "usable", "restart",
+    "closed_at", "grid_row", "values", "levels", "log_close", "log_return", "volatility", "missing_rows", "usable",
+    "restart",
 )  # fmt: skip
 
 
@@ -156,6 +159,7 @@ class FeatureStream:
             standardised=tuple(self._scaling[name] in STANDARDISED for name in self.names),
             values=np.empty((*shape, len(self.names)), dtype=np.float32),
             levels=np.empty((*shape, len(LEVELS)), dtype=np.float32),
+            log_close=np.empty(shape),
             log_return=np.empty(shape),
             volatility=np.empty(shape),
             missing_rows=np.empty(shape),
@@ -172,6 +176,7 @@ class FeatureStream:
         for place, name in enumerate(LEVELS):
             panel.levels[:, :, place] = raw[name]
         run = self._history.missing_run("bars", bars.present.astype(np.float64))
+        panel.log_close[:] = raw["log_close"]
         panel.log_return[:] = raw["log_return"]
         panel.volatility[:] = raw["volatility"]
         panel.missing_rows[:] = run
