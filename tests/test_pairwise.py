@@ -318,12 +318,17 @@ def test_the_list_of_superior_rivals_is_that_of_arch(rng: np.random.Generator) -
     assert test.p_value == 0.0
 
 
-def test_rivals_that_are_all_better_are_all_named(rng: np.random.Generator) -> None:
-    better = [against(losses[:, 0], losses[:, 1:], draws=DRAWS).better for losses in
-              (losses_of(rng, 400, (0.5, gap)) for gap in np.linspace(0.03, 0.06, 6))]  # fmt: skip
+def test_rivals_that_are_all_better_are_named_though_one_is_found_only_after_the_other(
+    rng: np.random.Generator,
+) -> None:
+    gain = rng.normal(size=(400, 2))
+    gain = (gain - gain.mean(axis=0)) / gain.std(axis=0)
+    steps = [gain + np.array([1.0, z / 20.0]) for z in np.linspace(1.4, 2.2, 9)]
 
-    assert better[-1] == (0, 1)
-    assert all(names[0] == 0 for names in better)
+    better = [against(np.zeros(400), -each, draws=DRAWS).better for each in steps]
+
+    assert better == sorted(better)
+    assert (better[0], better[-1]) == ((0,), (0, 1))
 
 
 def test_where_no_rival_is_better_on_average_p_is_one(rng: np.random.Generator) -> None:
