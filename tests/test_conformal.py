@@ -1,5 +1,6 @@
 """Intervals that stay true: worked by hand, held to the published bounds, and blind to what is not known yet."""
 
+from functools import lru_cache
 from math import ceil, exp, pi, tan
 
 import numpy as np
@@ -11,8 +12,16 @@ from scipy import stats
 from longshort.base.errors import DataError
 from longshort.models.adaptation import ACI, MOST, PID, Rule, reference_reach
 from longshort.models.conformal import Band, Calibrator, Intervals, calibrate, scores
-from longshort.models.forecast import StudentT
+from longshort.models.coverage_monitor import Coverage, CoverageMonitor, Seen, Watch
+from longshort.models.forecast import Forecast, StudentT
 from longshort.models.split_conformal import Static, split_quantile
+from longshort.study.case import Case
+from longshort.study.evidence.coverage import section
+from longshort.study.market import open_market
+from longshort.study.metrics import coverage
+from longshort.study.walk import Walk
+
+from .judged import SMALL, case_of
 
 RULES = {"static": Static(rows=40), "aci": ACI(step=0.02), "pid": PID()}
 HORIZONS = (1, 4, 24)
@@ -298,3 +307,137 @@ def test_a_state_of_other_settings_is_refused() -> None:
         Calibrator(PID(), HORIZONS, coins=3).restore(saved)
     with pytest.raises(DataError, match="do not fit"):
         Calibrator(ACI(), HORIZONS, coins=2).restore(saved)
+
+
+def watched(missed: np.ndarray, **settings: float) -> tuple[CoverageMonitor, list[Seen]]:
+    """The monitor after all rows, and what it said after every 50th and at the end."""
+    monitor, seen = CoverageMonitor(Watch(**settings)), []  # type: ignore[arg-type]
+    for part in np.array_split(missed, range(50, len(missed), 50)):
+        for row in part:
+            monitor.update(1.0 - row)
+        seen.append(monitor.seen())
+    return monitor, seen
+
+
+def clustered(rng: np.random.Generator, rows: int, share: float, horizon: int) -> np.ndarray:
+    """Misses of five coins that have a common cause, and that overlap over a horizon."""
+    shock = rng.normal(size=(rows + horizon - 1, 1)) * 0.7 + rng.normal(size=(rows + horizon - 1, 5)) * 0.71
+    summed = np.cumsum(np.vstack([np.zeros((1, 5)), shock]), axis=0)
+    size = np.abs(summed[horizon:] - summed[:-horizon]) / np.sqrt(horizon * (0.49 + 0.5041))
+    return (size > stats.norm.ppf(1.0 - share / 2.0)).astype(float)
+
+
+@pytest.mark.parametrize("horizon", [1, 4])
+def test_alarms_are_rare_while_coverage_is_as_it_should_be(horizon: int) -> None:
+    rngs = [np.random.default_rng(seed) for seed in range(8)]
+
+    alarmed = [
+        any(seen.word is not Coverage.AS_IT_SHOULD_BE for seen in watched(missed, horizon_bars=horizon)[1])
+        for missed in (clustered(rng, 1_500, 0.1, horizon) for rng in rngs)
+    ]
+
+    assert sum(alarmed) <= 1
+
+
+@pytest.mark.parametrize(
+    ("horizon", "share", "side"), [(1, 0.3, "too narrow"), (4, 0.3, "too narrow"), (1, 0.01, "too wide")]
+)
+def test_broken_coverage_is_called_so_with_its_side(
+    horizon: int, share: float, side: str, rng: np.random.Generator
+) -> None:
+    _, seen = watched(clustered(rng, 1_500, share, horizon), horizon_bars=horizon)
+
+    assert seen[-1].word is Coverage.BROKEN
+    assert side in seen[-1].reading
+
+
+def test_a_monitor_comes_back_when_coverage_does(rng: np.random.Generator) -> None:
+    missed = np.vstack([clustered(rng, 600, 0.4, 1), clustered(rng, 3_000, 0.1, 1)])
+
+    _, seen = watched(missed)
+
+    assert seen[11].word is Coverage.BROKEN
+    assert seen[-1].word is Coverage.AS_IT_SHOULD_BE
+
+
+def test_coins_that_miss_together_count_as_one(rng: np.random.Generator) -> None:
+    one = (rng.random((400, 1)) < 0.2).astype(float)
+
+    (_, alone), (_, many) = watched(one), watched(np.repeat(one, 9, axis=1))
+
+    assert many[-1] == alone[-1]
+
+
+def test_a_bet_is_worked_by_hand() -> None:
+    _, seen = watched(np.ones((2, 3)), drifting_every_bars=100.0)
+
+    wealth = np.mean([(1.0 + bet * (1.0 - 0.12) / 0.12) ** 2 for bet in (0.05, 0.1, 0.2, 0.4)])
+
+    assert seen[-1].narrow == pytest.approx(wealth / 200.0)
+
+
+def test_overlapping_outcomes_are_bet_on_in_blocks_that_share_nothing() -> None:
+    zeros = np.zeros((7, 1))
+    between = zeros.copy()
+    between[4:] = 1.0  # rows 4 to 6 overlap with the block of rows 0 to 3
+
+    (one, _), (two, _) = watched(zeros, horizon_bars=4), watched(between, horizon_bars=4)
+
+    np.testing.assert_array_equal(one.state()["wealth"], two.state()["wealth"])
+
+
+def test_a_saved_monitor_goes_on_alike(rng: np.random.Generator) -> None:
+    missed = clustered(rng, 300, 0.2, 4)
+    first, _ = watched(missed[:101], horizon_bars=4)
+    second = CoverageMonitor(Watch(horizon_bars=4))
+    second.restore(first.state())
+    for row in missed[101:]:
+        second.update(1.0 - row)
+
+    assert second.seen() == watched(missed, horizon_bars=4)[1][-1]
+
+
+def test_nothing_known_is_said_to_be_nothing() -> None:
+    _, seen = watched(np.full((3, 2), np.nan))
+
+    assert (seen[-1].bars, seen[-1].reading) == (0, "No outcome is known yet.")
+
+
+@lru_cache(maxsize=1)
+def too_narrow() -> Case:
+    """A forecaster whose intervals are a third too narrow."""
+    market = open_market(SMALL)
+    folds, rows = market.folds(), market.folds()[0].test.start
+    panel = market.panel[rows : folds[-1].test.stop]
+    scale = np.repeat(0.5 * panel.volatility[:, :, None], 2, axis=2) * np.sqrt([1.0, 4.0])
+    law = StudentT(loc=np.zeros_like(scale), scale=scale, df=np.full_like(scale, 5.0))
+    said = Forecast(
+        model="narrow", closed_at=panel.closed_at, symbols=panel.symbols, horizons=(1, 4), law=law
+    )
+    return case_of(market, Walk(folds=folds, fitted=({}, {}), forecasts={"narrow": said}), "narrow")
+
+
+def test_the_section_says_what_the_scores_say_and_what_adapting_gains() -> None:
+    case = too_narrow()
+    told = section(case)
+    rows = {(row[0], row[1]): row for row in told.tables[0].rows}
+
+    own = coverage(case.forecast, case.truth, (0.9,))
+
+    assert rows[1, "as forecast"][2] == pytest.approx(own[1][0.9])
+    assert rows[4, "as forecast"][2] == pytest.approx(own[4][0.9])
+    assert own[1][0.9] < 0.8
+    assert abs(float(rows[1, "conformal PID"][2] or 0.0) - 0.9) < 0.01
+    assert float(rows[1, "conformal PID"][4] or 0.0) < -5.0  # Winkler, %
+    assert f"1 bar ahead {own[1][0.9]:.1%}" in told.reading
+
+
+def test_the_section_has_a_row_per_horizon_and_way_and_charts_that_can_be_drawn() -> None:
+    told = section(too_narrow())
+
+    assert [table.name for table in told.tables] == [
+        "coverage", "coverage_by_quarter", "coverage_by_fifth", "coverage_by_level",
+    ]  # fmt: skip
+    assert {len(row) == len(table.columns) for table in told.tables for row in table.rows} == {True}
+    assert [len(table.rows) for table in told.tables[:1]] == [8]
+    assert {len(s.x) == len(s.y) for chart in told.charts for s in chart.series} == {True}
