@@ -144,7 +144,10 @@ def _odd_charts() -> tuple[Chart, ...]:
     far = Series(name="far", x=(0.0, 1.0, 2.0), y=(1.0, 2.0, 1e9), low=(0.5, 1.5, -1e9), high=(1.5, 2.5, 9e9))
     sixty = Series(name="sixty", x=tuple(map(float, range(60))), y=tuple(rng.normal(size=60)))
     outside = Series(name="outside", x=(-1.0, 0.0, 61.0, 1e18), y=(1.0, 1.0, 1.0, 1.0))
-    crowd = tuple(replace(long, name=f"a series with a rather long name {k}") for k in range(30))
+    crowd = tuple(
+        Series(name=f"a series with a rather long name {k}", x=long.x[:50], y=long.y[k : k + 50])
+        for k in range(30)
+    )
     kinds = ("lines", "bars", "dots", "intervals", "strip")
     simple = [
         _chart(f"{kind} of {series[0].name if series else 'none'} {k}", kind, series)

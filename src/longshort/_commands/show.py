@@ -3,7 +3,7 @@
 Charts are for the page; the terminal says how many there are.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -45,12 +45,12 @@ def show_flags(flags: Sequence[Flag]) -> None:
 
 def sections_from(plain: Sequence[Mapping[str, Any]]) -> tuple[Section, ...]:
     """The sections of a report.json, as `Report.to_dict` wrote them; numbers that JSON could not hold are NaN."""
-    return _read(SECTIONS, [_with_numbers(section) for section in plain])
+    return _read(SECTIONS.validate_python, [_with_numbers(section) for section in plain])
 
 
 def flags_from(plain: Sequence[Mapping[str, Any]]) -> tuple[Flag, ...]:
     """The red flags of a report.json."""
-    return _read(FLAGS, plain)
+    return _read(FLAGS.validate_python, plain)
 
 
 def table_cells(table: Table) -> tuple[list[str], list[list[str]]]:
@@ -114,9 +114,9 @@ def _series(plain: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _read(adapter: TypeAdapter[T], plain: object) -> T:
+def _read(parse: Callable[..., T], plain: object) -> T:
     try:
-        return adapter.validate_python(plain)
+        return parse(plain)
     except ValidationError as error:
         raise DataError(
             f"this report.json was not written by this version: {error.errors()[0]['msg'].lower()}.",

@@ -174,11 +174,19 @@ def _margin(margin: Number | None, across: Scale, frame: Frame, unit: str) -> st
 
 def _forest_row(row: Interval, text: str, y: Number, across: Scale, frame: Frame, *, narrow: bool) -> str:
     middle = y + 4 if narrow else y
+    top, height = (y - 25, 40) if narrow else (y - 12, 24)
+    shade = (
+        el("rect", x=0, y=top, width=frame.right, height=height, rx=4, class_="hardest")
+        if row.hardest
+        else ""
+    )
     label_x, label_y, anchor = (8, y - 10, "") if narrow else (frame.left - 14, y + 4, " end")
     value_x, value_anchor = (frame.right, " end") if narrow else (frame.right + 14, "")
+    room = int((frame.right - frame.left) / LETTER) - len(text) - 3
+    label = shortened(row.label, room) if narrow else row.label
     return el(
-        "g", tooltip(f"{row.label} {row.group}: {text}\n{row.note}"), _whisker(row, middle, across),
-        words(label_x, label_y, row.label, class_=f"name{anchor}"),
+        "g", tooltip(f"{row.label} {row.group}: {text}\n{row.note}"), shade, _whisker(row, middle, across),
+        words(label_x, label_y, label, class_=f"name{anchor}"),
         words(value_x, label_y, text, class_=f"number{value_anchor}"),
     )  # fmt: skip
 

@@ -98,11 +98,12 @@ class Drawing:
 
 
 def prepared(chart: Chart, own: str) -> tuple[Drawn, ...]:
-    """The series of a chart as arrays, with the model's own in the first color."""
+    """The series of a chart that hold a value, as arrays, with the model's own in the first color."""
     names = [series.name for series in chart.series]
     order = sorted(range(len(names)), key=lambda k: (names[k] != own, k))
     styles = {k: min(rank, STYLES) for rank, k in enumerate(order)}
-    return tuple(_drawn(series, styles[k], chart) for k, series in enumerate(chart.series))
+    drawn = (_drawn(series, styles[k], chart) for k, series in enumerate(chart.series))
+    return tuple(one for one in drawn if len(one.x))
 
 
 def fits(drawing: Drawing) -> bool:
@@ -118,7 +119,7 @@ def fits(drawing: Drawing) -> bool:
 def value_range(drawing: Drawing) -> tuple[float, float]:
     """From the least to the greatest value to show; single intervals that end far outside are cut."""
     chart = drawing.chart
-    values = np.concatenate([one.y for one in drawing.series])
+    values = np.concatenate([one.y[np.isfinite(one.y)] for one in drawing.series])
     ends = np.concatenate([end for one in drawing.series for end in (one.low, one.high)])
     ends = ends[np.isfinite(ends)]
     if len(ends) and chart.kind == "intervals":

@@ -13,7 +13,7 @@ from longshort.web.upright import upright
 def plot(chart: Chart, width: int = 1000, *, own: str = "") -> str:
     """One chart as SVG for a width in pixels; the series named `own` has the first color."""
     series = prepared(chart, own)
-    if not any(len(one.x) for one in series):
+    if not series:
         return picture(width, 60, chart.title, words(4, 34, "nothing to draw", class_="tick"))
     drawing = Drawing(chart=chart, series=series, width=width)
     return upright(drawing) if fits(drawing) else lying(drawing)

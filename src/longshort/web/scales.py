@@ -42,7 +42,10 @@ class Scale:
 
     def at(self, value: Number) -> float:
         """The place of one value."""
-        return float(self(np.array([float(value)]))[0])
+        low, high = float(self.low), float(self.high)
+        if self.log:
+            low, high, value = math.log(low), math.log(high), math.log(max(value, self.low))
+        return self.start + (float(value) - low) / ((high - low) or 1.0) * (self.stop - self.start)
 
     def inside(self, value: Number) -> float:
         """The place of one value, held at the nearer end where it lies outside."""

@@ -120,7 +120,9 @@ def comparison_view(report: Report) -> View:
          c.n_instants, c.n_coins, c.reason or None)
         for c in report.comparisons
     ]  # fmt: skip
-    table = Table(name="comparisons", title="All comparisons", columns=columns, rows=tuple(rows),
+    told = len(columns) if any(c.reason for c in report.comparisons) else len(columns) - 1
+    table = Table(name="comparisons", title="All comparisons", columns=columns[:told],
+                  rows=tuple(row[:told] for row in rows),
                   note="p is one-sided and not yet corrected.")  # fmt: skip
     shown = view("skill", table)
     return _with_decimals(
