@@ -377,9 +377,9 @@ def test_a_bet_is_worked_by_hand() -> None:
 
 
 def test_overlapping_outcomes_are_bet_on_in_blocks_that_share_nothing() -> None:
-    zeros = np.zeros((7, 1))
+    zeros = np.zeros((8, 1))
     between = zeros.copy()
-    between[4:] = 1.0  # rows 4 to 6 overlap with the block of rows 0 to 3
+    between[4:7] = 1.0  # rows 4 to 6 overlap with the block of rows 0 to 3
 
     (one, _), (two, _) = watched(zeros, horizon_bars=4), watched(between, horizon_bars=4)
 
