@@ -75,13 +75,13 @@ def test_it_is_a_forecaster_and_its_own_fit(forecasts, name: str) -> None:
 
 
 @every_model
-def test_it_speaks_at_every_usable_origin_and_nowhere_else(forecasts, name: str) -> None:
-    speaks = PANEL.usable & (PANEL.grid_row % 5 == 0)[:, None]
+def test_it_speaks_at_every_origin_with_a_close_and_nowhere_else(forecasts, name: str) -> None:
+    speaks = BARS.present & (PANEL.grid_row % 5 == 0)[:, None]
 
     for array in arrays(forecasts[name]):
         known = np.isfinite(array)
         np.testing.assert_array_equal(known, np.repeat(speaks[700:, :, None], 3, axis=2))
-    assert (~PANEL.usable[ORIGINS]).sum() > 0
+    assert (~BARS.present[ORIGINS]).sum() > 0
 
 
 @every_model
@@ -168,7 +168,7 @@ def test_prophet_finds_a_planted_season_whether_or_not_bars_are_missing(share: f
     known = np.isfinite(said[:, 0])
     planted = simulation.truth.mean[2_400:2_496, 0]
     ahead = np.stack([simulation.truth.mean[2_400 + k : 2_496 + k, 0] for k in range(4)]).sum(axis=0)
-    assert known.sum() > 40
+    assert known.sum() > 60
     assert np.corrcoef(said[known, 0], planted[known])[0, 1] > 0.9
     assert np.corrcoef(said[known, 1], ahead[known])[0, 1] > 0.9
     assert 0.6 < np.polyfit(planted[known], said[known, 0], 1)[0] < 1.4
@@ -202,9 +202,12 @@ def test_the_coming_bars_of_a_stock_close_on_its_days() -> None:
 def test_prophet_leaves_no_files_and_says_nothing(capfd, caplog: pytest.LogCaptureFixture) -> None:
     import cmdstanpy
 
+    folders = [Path(cmdstanpy._TMPDIR), Path(cmdstanpy._TMPDIR).parent]
+    before = {path for folder in folders for path in folder.glob("*prophet_model*")}
+
     Prophet(HORIZONS).learn(series_of(a_path(1, rows=500)))
 
-    assert list(Path(cmdstanpy._TMPDIR).iterdir()) == []
+    assert {path for folder in folders for path in folder.glob("*prophet_model*")} == before
     assert capfd.readouterr() == ("", "")
     assert caplog.text == ""
 

@@ -99,7 +99,7 @@ class PerSeries:
         return self
 
     def predict(self, panel: Panel, rows: range) -> Forecast:
-        """Speak at every usable row whose grid row is a multiple of `every`; NaN elsewhere."""
+        """Speak at every `every`-th grid row where a close and its volatility are known, whatever features lack."""
         return self.speak(panel, rows, {})
 
     def start(self, panel: Panel) -> ForecastStream:
@@ -111,7 +111,7 @@ class PerSeries:
         shape = (len(rows), len(panel.symbols), len(self.horizons))
         loc, scale, df = (np.full(shape, np.nan) for _ in range(3))
         for refit_row, week in _weeks(panel.grid_row, rows):
-            speaks = panel.usable[week] & (panel.grid_row[week] % self.every == 0)[:, None]
+            speaks = _known(panel)[week] & (panel.grid_row[week] % self.every == 0)[:, None]
             for asset in np.flatnonzero(speaks.any(axis=0)).tolist():
                 fit = self._refit(panel, refit_row, asset, known)
                 if fit is None:
@@ -164,6 +164,10 @@ class _Stream:
         in_use = max((refit for refit, _ in self._known), default=0)
         self._known = {key: fit for key, fit in self._known.items() if key[0] == in_use}
         return forecast
+
+
+def _known(panel: Panel) -> Bool[np.ndarray, "time asset"]:
+    return np.isfinite(panel.log_close) & np.isfinite(panel.volatility)
 
 
 def _lean(panel: Panel) -> Panel:
