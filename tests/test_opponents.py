@@ -44,8 +44,8 @@ OPPONENTS: dict[str, Forecaster] = {
         Drift(HORIZONS),
         Ridge(HORIZONS),
         DLinear(HORIZONS),
-        GARCH(HORIZONS, restart_rows=256),
-        GJRGARCH(HORIZONS, restart_rows=256),
+        GARCH(HORIZONS, restart_rows=16),
+        GJRGARCH(HORIZONS, restart_rows=16),
         LightGBM(HORIZONS),
     )
 }
