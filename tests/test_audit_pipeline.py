@@ -55,7 +55,7 @@ def pipeline(market: Market) -> Iterator[Pipeline[Bars]]:
 def walked(market: Market) -> Iterator[Walk]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("longshort.study.walk.open_market", lambda study: market)
-        yield walk(market, market.folds(), cache=None, processes=1)
+        yield walk(market, market.folds(), cache=None)
 
 
 def stage(pipeline: Pipeline[Bars], name: str) -> Stage[Bars]:

@@ -53,7 +53,7 @@ def market() -> Market:
 def walked(market: Market) -> Walk:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("longshort.study.walk.open_market", lambda study: market)
-        return walk(market, market.folds(), cache=None, processes=1)
+        return walk(market, market.folds(), cache=None)
 
 
 def batch_targets(market: Market, forecast: Forecast) -> np.ndarray:

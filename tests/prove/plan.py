@@ -86,7 +86,7 @@ def study_of(**data: object) -> Study:
                 "batch_chunks": 24,
                 "processes": 1,
             },
-            "validation": {"folds": 2},
+            "validation": {"folds": 2, "opponents": []},
         }
     )
 

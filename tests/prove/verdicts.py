@@ -4,9 +4,12 @@ import time
 from dataclasses import dataclass
 
 from longshort.base.settings import Study
-from longshort.study.evaluate import evaluate
+from longshort.models.opponents import find_opponents, model_name
+from longshort.study.case import Case
+from longshort.study.evaluate import case_of
 from longshort.study.market import open_market
 from longshort.study.report import Word
+from longshort.study.walk import walk
 
 MONEY_QUESTIONS = ("direction", "profit")  # what nothing can predict in a market without an edge
 
@@ -25,11 +28,19 @@ class Judged:
 
 
 def judged(study: Study) -> Judged:
-    """Evaluate a study as `longshort evaluate` does and keep the words."""
+    """Judge a study as `longshort evaluate` does and keep the words."""
     began = time.perf_counter()
-    report = evaluate(open_market(study)).report
+    case = case_made(study)
     return Judged(
-        words={(v.question, v.horizon_bars): v.word.value for v in report.verdicts},
-        p_values={(c.opponent, c.metric, c.horizon_bars): c.p_value for c in report.comparisons},
+        words={(v.question, v.horizon_bars): v.word.value for v in case.verdicts},
+        p_values={(c.opponent, c.metric, c.horizon_bars): c.p_value for c in case.comparisons},
         seconds=time.perf_counter() - began,
     )
+
+
+def case_made(study: Study) -> Case:
+    """Walk a study forward and judge it, as an evaluation does, without the evidence beyond the verdict."""
+    market = open_market(study)
+    opponents = find_opponents(study.validation.opponents)
+    walked = walk(market, market.folds(), cache=None, opponents=opponents)
+    return case_of(market, walked, model_name(study))

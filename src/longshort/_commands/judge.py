@@ -19,6 +19,7 @@ from longshort.study.trials import Stretch, Trial, TrialLog, Tried
 from longshort.study.walk import Report as Progress
 from longshort.web.audit import audit_section
 from longshort.web.report import render_report
+from longshort.web.summary import render_summary
 
 
 def evaluate(
@@ -46,11 +47,7 @@ def evaluate_into(
     log, development, sealed = _trials(market)
     if sealed and holdout:
         log.open_holdout(_trial(sealed, study))
-    before = [
-        one
-        for one in (log.tried(development) if hasattr(log, "tried") else ())
-        if one.settings != study.digest()
-    ]
+    before = [one for one in log.tried(development) if one.settings != study.digest()]
     found = judging.evaluate(market, cache=job_cache(study), holdout=holdout, tried=before, report=report)
     if not holdout:
         log.record(_trial(development, study, found.case.tried[-1]))
@@ -64,7 +61,9 @@ def evaluate_into(
     for name, ledger in found.money.ledgers.items():
         run.write_ledger(f"ledger-{name.replace(' ', '-')}", ledger)
     write_json(run.folder / "report.json", document.to_dict())
-    run.write_page("report.html", render_report(document, audit_section(_audited(market), run.hashes)))
+    audited = audit_section(_audited(market), run.hashes)
+    run.write_page("report.html", render_report(document, audited, summary="summary.html"))
+    run.write_page("summary.html", render_summary(document))
     return document, run.folder
 
 
@@ -76,11 +75,7 @@ def _audited(market: Market) -> dict[str, Any] | None:
 
 def _trial(stretch: Stretch, study: Study, made: Tried | None = None) -> Trial:
     blank = Trial(stretch=stretch, settings=study.digest(), recorded_at=SystemClock().now())
-    return (
-        blank
-        if made is None or not hasattr(blank, "days")
-        else replace(blank, days=made.days, returns=made.returns)
-    )
+    return blank if made is None else replace(blank, days=made.days, returns=made.returns)
 
 
 def _trials(market: Market) -> tuple[TrialLog, Stretch, Stretch | None]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from rich.text import Text
 
+from longshort._commands.show import show_flags
 from longshort._commands.terminal import say, say_table
 from longshort.base.clock import format_instant
 from longshort.base.settings import Study
@@ -47,6 +48,7 @@ def tell_bundle(bundle: Bundle, folder: Path) -> None:
 def tell_report(report: Report, folder: Path) -> None:
     """The verdict, then what it rests on."""
     say(headline(report), style="bold")
+    show_flags(report.flags)
     rows = [
         [
             verdict.question,
@@ -79,7 +81,7 @@ def tell_report(report: Report, folder: Path) -> None:
     )
     opened = f"; holdout opened {report.holdout_openings} times" if report.holdout_openings else ""
     say(f"{len(report.folds)} folds x {len(report.seeds)} seeds in {report.seconds:.0f} s; {trials}{opened}.")
-    say(f"Report: {folder / 'report.html'}")
+    say(f"Report: {folder / 'report.html'}; `longshort report STUDY` prints the evidence topic by topic.")
 
 
 def tell_profits(profits: Sequence[Profit]) -> None:

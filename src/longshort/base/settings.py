@@ -51,6 +51,9 @@ class DataSettings(Section):
     embedded_coins: int = Field(default=6, ge=2, le=50)
     embedded_bars: int = Field(default=9_000, ge=2_000, le=1_000_000)
     embedded_edge: float = Field(default=0.0, ge=0.0, le=0.5)
+    embedded_season: float = Field(default=0.0, ge=0.0, le=1.0)
+    embedded_missing: float = Field(default=0.0, ge=0.0, le=0.5)
+    embedded_law: Literal["market", "garch", "gjr"] = "market"
     embedded_seed: int = 1
 
 
@@ -117,7 +120,7 @@ class ValidationSettings(Section):
     """
 
     scheme: Literal["expanding", "rolling", "combinatorial", "coins", "periods", "regimes"] = "expanding"
-    opponents: tuple[str, ...] = ()
+    opponents: tuple[str, ...] = ("ridge", "lightgbm")
     train_bars: int = Field(default=0, ge=0)
     groups: int = Field(default=6, ge=2, le=20)
     test_groups: int = Field(default=2, ge=1, le=10)

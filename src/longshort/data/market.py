@@ -28,7 +28,8 @@ from longshort.data.gauges import measured, sampled, spot, there
 from longshort.data.grid import MILLISECOND, assemble
 from longshort.data.instruments import infer_instrument, read_instruments
 from longshort.data.lake import FUNDING, Lake, Series
-from longshort.data.simulator import simulate_market
+from longshort.data.simulator import Simulation, simulate_market
+from longshort.data.textbook import GJR_ASYMMETRY, punched, simulate_garch
 
 NO_SETTLEMENTS = Settlements(settled_at=np.zeros(0, dtype=np.int64), rate=np.zeros(0))
 
@@ -79,14 +80,29 @@ def _embedded(settings: DataSettings) -> Bars:
         raise DataError(
             "the embedded market is always open.", where="data.calendar", remedy='Leave it empty: "".'
         )
-    bars = simulate_market(
-        settings.embedded_coins,
-        settings.embedded_bars,
-        edge=settings.embedded_edge,
-        seed=settings.embedded_seed,
-    ).bars
+    bars = simulation_of(settings).bars
+    if settings.embedded_missing:
+        bars = punched(bars, settings.embedded_missing, settings.embedded_seed)
     chosen = choose(settings.symbols, bars.symbols, "the embedded market")
     return bars.coins([bars.symbols.index(s) for s in chosen])
+
+
+def simulation_of(settings: DataSettings) -> Simulation:
+    """The embedded market that a study's settings name, before any bar is taken from it, and its law."""
+    shape, seed = (settings.embedded_coins, settings.embedded_bars), settings.embedded_seed
+    if settings.embedded_law == "market":
+        return simulate_market(
+            *shape, edge=settings.embedded_edge, season=settings.embedded_season, seed=seed
+        )
+    if settings.embedded_edge or settings.embedded_season:
+        raise DataError(
+            f"nothing can be planted into a {settings.embedded_law} market.",
+            where="data.embedded_law",
+            remedy='Write "market", or leave data.embedded_edge and data.embedded_season at 0.',
+        )
+    return simulate_garch(
+        *shape, asymmetry=GJR_ASYMMETRY if settings.embedded_law == "gjr" else 0.0, seed=seed
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

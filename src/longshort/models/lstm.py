@@ -12,8 +12,8 @@ from longshort.models.forecast import Forecast, StudentT
 from longshort.models.forecaster import Fitted, ForecastStream, Past, volatility_over
 from longshort.models.inputs import Scaler
 from longshort.models.memory import Rows, TwoStates, context_start, run
-from longshort.models.opponents import NETWORK
 from longshort.models.network import Network, NetworkConfig, law
+from longshort.models.opponents import NETWORK
 from longshort.models.scale import HAR, FittedScale, ScaleModel, har
 from longshort.models.shrink import mean_weight
 from longshort.models.training import Member, fit_member

@@ -10,7 +10,7 @@ from longshort.base.errors import StudyError
 from longshort.base.settings import Study
 from longshort.base.tables import nearest
 from longshort.models.forecaster import Forecaster
-from longshort.models.naive import PreviousValue, SeasonalNaive
+from longshort.models.naive import Drift, PreviousValue, SeasonalNaive
 from longshort.models.scale import EWMA, EXPANDING, HAR, ScaleModel, ewma, expanding, har
 
 Horizons = tuple[int, ...]
@@ -33,12 +33,6 @@ class Opponent:
     forced: bool = False
     origins: str = "every bar"
     seconds: float = 1.0
-
-
-def _drift(horizons: Horizons) -> Forecaster:
-    from longshort.models.naive import Drift
-
-    return Drift(horizons)
 
 
 def _ridge(horizons: Horizons) -> Forecaster:
@@ -98,7 +92,9 @@ def _theta(horizons: Horizons) -> Forecaster:
 DAILY = "every 24th bar"
 OPPONENTS = (
     Opponent(key="naive", name="previous value", make=PreviousValue, forced=True, summary="the price stays"),
-    Opponent(key="drift", name="drift", make=_drift, summary="the mean return of training goes on"),
+    Opponent(
+        key="drift", name="drift", make=Drift, summary="the mean return of training goes on", forced=True
+    ),
     Opponent(
         key="seasonal",
         name="seasonal naive",
@@ -187,7 +183,7 @@ def find_opponents(keys: Sequence[str]) -> tuple[Opponent, ...]:
     """The forced ones and those of a study's list, each once, in the order of the catalog; raise `StudyError`.
 
     >>> [o.key for o in find_opponents(["garch"])]
-    ['naive', 'seasonal', 'expanding', 'ewma', 'har', 'garch']
+    ['naive', 'drift', 'seasonal', 'expanding', 'ewma', 'har', 'garch']
     """
     known = [opponent.key for opponent in OPPONENTS]
     for key in keys:

@@ -13,7 +13,8 @@ from longshort.base.clock import SystemClock, format_instant
 from longshort.base.files import jsonable
 from longshort.models.opponents import find_opponents, model_name
 from longshort.study.case import Case
-from longshort.study.evidence import flags, sections_of
+from longshort.study.evidence import sections_of
+from longshort.study.evidence.flags import flags
 from longshort.study.folds import Fold
 from longshort.study.market import Market
 from longshort.study.metrics import (
@@ -28,7 +29,7 @@ from longshort.study.metrics import (
 from longshort.study.money import Money, compare_money, curves, earn, profits, turnover_per_bar
 from longshort.study.report import Comparison, FoldSpan, Report, data_notes, noun_of
 from longshort.study.run import Run, versions
-from longshort.study.trials import Tried
+from longshort.study.trials import Tried, daily
 from longshort.study.verdict import Margins, compare, judge
 from longshort.study.walk import Report as Progress
 from longshort.study.walk import Walk, walk
@@ -174,11 +175,9 @@ def _answers(metric: str, losses: Mapping[str, Values]) -> bool:
 
 
 def try_of(market: Market, money: Money, model: str) -> Tried:
-    """This evaluation, as the ledger of trials keeps it."""
+    """What the ledger of trials keeps of an evaluation."""
     days, returns = np.zeros(0, dtype=np.int64), np.zeros(0)
-    if money.ledgers and False:
-        from longshort.study.trials import daily
-
+    if money.ledgers:
         account = money.ledgers[model]
         days, returns = daily(account.closed_at, account.equity, account.starting_balance)
     return Tried(settings=market.study.digest(), recorded_at=SystemClock().now(), days=days, returns=returns)

@@ -33,7 +33,7 @@ class Fold:
         return self.test.start - self.validation.stop
 
 
-def walk_forward(
+def walk_forward(  # noqa: PLR0913 each is a choice of the study
     development_rows: int,
     *,
     folds: int,
