@@ -16,11 +16,10 @@ from jaxtyping import Float64
 
 from longshort.base.files import digest
 from longshort.base.jobs import Job
-from longshort.base.settings import ModelSettings, Study, TrainingSettings
+from longshort.base.settings import Study
 from longshort.data.bars import Bars
 from longshort.data.simulator import HOUR_OF_DAY, simulate_market
-from longshort.models.forecaster import Fitted, Forecaster
-from longshort.models.lstm import LSTMForecaster
+from longshort.models.forecaster import Fitted
 from longshort.models.scale import HAR, ScaleModel, har
 from longshort.study.drift.events import Drifted
 from longshort.study.drift.lineage import Lineage, Rules
@@ -41,7 +40,6 @@ STRENGTH = (
 MOVED_HOURS = 12
 UNCHANGED = 0.05
 RULES = Rules(window_bars=2_000)
-LSTM_EVERY = 5  # one run in five is repeated with a network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +60,11 @@ class Lived:
     seconds: float
 
 
-def lived(seed: int, changes: bool, network: bool) -> Lived:
+def lived(seed: int, changes: bool) -> Lived:
     """Let the loop run over one market."""
     began = time.perf_counter()
     market = market_of(seed, changes=changes)
-    forecaster = forecaster_of(network=network)
+    forecaster = ScaleModel(HAR, (1,), har)
     lineage = adapt(market, forecaster, RULES, rows=range(FIRST, BARS))
     hindsight = fit(market, forecaster, fold_known(CHANGE, BARS, max_horizon_bars=1, validation_share=0.15))
     frozen, kept = (
@@ -112,23 +110,13 @@ def scaled(bars: Bars, times: Float64[np.ndarray, " time"]) -> Bars:
     return replace(bars, **{name: np.exp(start + move) for name, move in moves.items()})
 
 
-def forecaster_of(*, network: bool) -> Forecaster:
-    """HAR-t, or a small LSTM of one seed."""
-    if not network:
-        return ScaleModel(HAR, (1,), har)
-    training = TrainingSettings(
-        steps=40, check_every=10, chunk_bars=64, burn_in_bars=16, batch_chunks=16, processes=1
-    )
-    return LSTMForecaster((1,), ModelSettings(hidden=8, seeds=(1,), restart_rows=64), training)
-
-
-def drift_jobs(runs: int, *, changes: bool, network: bool = False) -> list[Job]:
+def drift_jobs(runs: int, *, changes: bool) -> list[Job]:
     """One market each."""
     return [
         Job(
-            key=digest(f"lived {seed} {changes} {network}", plans.code()),
+            key=digest(f"lived {seed} {changes}", plans.code()),
             function=lived,
-            arguments=(seed, changes, network),
+            arguments=(seed, changes),
         )
         for seed in range(runs)
     ]
@@ -143,23 +131,18 @@ def proved(runs: int) -> Proved:
     """The claims over so many markets of each kind."""
     changed: list[Lived] = run("markets that change", drift_jobs(runs, changes=True))
     same: list[Lived] = run("markets that do not change", drift_jobs(runs, changes=False))
-    networks: list[Lived] = run(
-        "networks in markets that change",
-        drift_jobs(max(1, runs // LSTM_EVERY), changes=True, network=True),
-    )
     claims = [
-        _recovery("HAR-t", changed),
-        _recovery("A small LSTM", networks),
+        _recovery(changed),
         _frozen(changed),
         _left_alone(same),
     ]
-    return claims, sum(found.seconds for found in (*changed, *same, *networks)), (_note(changed, same),)
+    return claims, sum(found.seconds for found in (*changed, *same)), (_note(changed, same),)
 
 
-def _recovery(name: str, found: Sequence[Lived]) -> Claim:
+def _recovery(found: Sequence[Lived]) -> Claim:
     median = float(np.median([one.recovered for one in found]))
     return Claim(
-        title=f"{name} after a change of regime, kept true: median recovered {median:.0%}",
+        title=f"HAR-t after a change of regime, kept true: median recovered {median:.0%}",
         counted="markets in which half of the lost skill is back after 500 bars",
         hits=sum(one.recovered >= 0.5 for one in found),
         of=len(found),

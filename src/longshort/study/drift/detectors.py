@@ -22,7 +22,7 @@ WIDEST = (
 )
 FALSE_ALARM_EVERY = 20_000.0  # watched outcomes: two years of hourly bars
 SUSPECTED = (0.5, 2.0)  # times the stated rate of misses: intervals too wide, or too narrow
-REMEMBERED = 1_000  # scores among which a change is dated
+REMEMBERED, REMEMBERED_BLOCKS = 1_000, 100  # scores, and blocks of inputs, among which a change is dated
 ADWIN_LEVEL = 0.002  # per stream: river's default
 
 
@@ -73,6 +73,7 @@ class Inputs:
         self._level = level / len(names)
         self._rows: list[Float64[np.ndarray, " feature"]] = []
         self._windows = [_adwin(self._level, clock=1) for _ in names]
+        self._blocks: deque[Float64[np.ndarray, " feature"]] = deque(maxlen=REMEMBERED_BLOCKS)
 
     def step(self, closed: Closed) -> Drift | None:
         """Take in a row; the alarm of the feature that moved farthest."""
@@ -81,13 +82,16 @@ class Inputs:
             return None
         block = _mean_over_coins(np.stack(self._rows))
         self._rows = []
+        self._blocks.append(block)
         moved = [(self._move(k, value), k) for k, value in enumerate(block.tolist()) if np.isfinite(value)]
         step, k = max(moved, key=lambda move: abs(move[0][0]), default=((0.0, 0), 0))
         if not step[1]:
             return None
-        for name in range(len(self.names)):
-            self._windows[name] = _adwin(self._level, clock=1)
-        since = closed.row + 1 - step[1] * self._block_rows
+        seen = np.stack(self._blocks)[:, k]
+        old = len(seen) - change_point(np.where(np.isfinite(seen), seen, np.nanmean(seen)))
+        since = closed.row + 1 - old * self._block_rows
+        self._windows = [_adwin(self._level, clock=1) for _ in self.names]
+        self._blocks.clear()
         detail = f"{self.names[k]} moved by {step[0]:+.2f} of its standard deviations in training"
         return Drift(kind="inputs", row=closed.row, since=since, statistic=step[0], detail=detail)
 

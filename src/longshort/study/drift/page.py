@@ -20,7 +20,7 @@ PerCoin = Float64[np.ndarray, " asset"]
 class Page:
     """Log capital since its last low: crosses `log(false_alarm_every)` once in at least so many bets by luck.
 
-    >>> page = Page(false_alarm_every=100)
+    >>> page = Page(false_alarm_every=100.0)
     >>> [page.step(row, gain) for row, gain in enumerate([1.0, -2.0, 3.0, 2.0])], page.since
     ([False, False, False, True], 2)
     """
