@@ -152,6 +152,19 @@ def test_a_planted_edge_is_in_the_returns_at_its_stated_size() -> None:
     assert 0.09 < np.corrcoef(expected, happened)[0, 1] < 0.11
 
 
+def test_a_planted_season_has_its_stated_size_and_repeats_every_week() -> None:
+    plain, seasonal = (simulate_market(2, 3 * 168, season=size, seed=8) for size in (0.0, 0.3))
+    usual = np.array([0.40, 0.40 + 0.45 * 0.618]) / np.sqrt(8_766)
+    planted = seasonal.truth.mean / usual
+
+    np.testing.assert_allclose(planted[:168], planted[168:336], atol=1e-12)
+    np.testing.assert_allclose(np.sqrt((planted[:168] ** 2).mean(axis=0)), 0.3, rtol=1e-9)
+    np.testing.assert_allclose(planted[:168].mean(axis=0), 0.0, atol=1e-12)
+    added = _log_returns(seasonal) - _log_returns(plain)
+    np.testing.assert_allclose(added, seasonal.truth.mean[:-1], atol=1e-6)
+    assert np.array_equal(seasonal.truth.scale, plain.truth.scale)
+
+
 def test_bars_keep_every_rule_of_the_importer_and_lie_on_ticks(simulation: Simulation) -> None:
     bars = simulation.bars
     rows = bars.to_polars()
