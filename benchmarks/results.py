@@ -49,8 +49,8 @@ def write(folder: Path, options: argparse.Namespace) -> None:
     chosen = [f"model.seeds={list(range(1, SEEDS + 1))}", 'validation.opponents=["all"]', *options.overrides]
     arguments = ["evaluate", "nine", "--json", *[part for one in chosen for part in ("--set", one)]]
     said, took = nine_coins.timed(arguments, folder)
-    page = folder / "nine" / json.loads(said.splitlines()[-1])["report"]
-    found = json.loads((folder / page).with_name("report.json").read_text(encoding="utf-8"))
+    page = folder / json.loads(said.splitlines()[-1])["report"]
+    found = json.loads(page.with_name("report.json").read_text(encoding="utf-8"))
     options.page.write_text("\n".join(lines(found, took)) + "\n", encoding="utf-8")
     sys.stdout.write(f"{took.seconds:.0f} s, {took.bytes / 2**30:.2f} GiB; wrote {options.page}\n")
 

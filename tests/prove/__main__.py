@@ -9,13 +9,17 @@ from types import MappingProxyType
 
 from . import plan as plans
 from .audits import Audited
+from .coverage import prove_coverage
 from .data import Proved, prove_following, prove_kills, prove_mixtures, prove_planted
+from .drift import prove_drift
+from .edges import Known, Planted, Silent
 from .leaks import Found
 from .record import Claim, clopper_pearson, write_page
 from .verdicts import MONEY_QUESTIONS, Judged
 from .work import run
 
 FALSE_ALARMS = 0.05
+TEXTBOOK_GAP = 0.005  # nats
 SINGLE_TESTS = (
     ("majority", "accuracy", 1),
     ("majority", "accuracy", 4),
@@ -81,6 +85,67 @@ def prove_power(plan: plans.Plan) -> Proved:
     return claims, seconds, ()
 
 
+def prove_silence(plan: plans.Plan) -> Proved:
+    """Textbook markets without drift or edge: direction and profit at Holm's 1 %, hardly ever claimed."""
+    found: list[Silent] = run("symmetric GARCH-t markets", plans.silent_jobs(plan))
+    claimed = sum(silent.claims for silent in found)
+    claim = Claim(
+        title="Symmetric GARCH-t without drift: accuracy and Brier at one horizon, or profit; Holm at 1 %",
+        counted="markets with any claim",
+        hits=claimed,
+        of=len(found),
+        claim="at most 5 %",
+        holds=20 * claimed <= len(found),
+    )
+    return [claim], _seconds(found), ()
+
+
+def prove_known_edge(plan: plans.Plan) -> Proved:
+    """An edge of known size is found as often as theory says."""
+    found: list[Planted] = run("markets with an edge of known size", plans.known_edge_jobs(plan))
+    rows = found[0].rows
+    oracle, network = (sum(getattr(planted, who) for planted in found) for who in ("oracle", "network"))
+    claims = [
+        _share(f"The oracle's direction, {rows:,} instants: 80 % by theory", oracle, len(found), 0.75, 0.85),
+        _share(f"The network's direction, {3 * rows:,} instants", network, len(found), 0.8, 1.0),
+    ]
+    hits = [
+        sum(getattr(p, who) for p in found) / len(found) for who in ("oracle_accuracy", "network_accuracy")
+    ]
+    note = f"The oracle names {hits[0]:.2%} of directions rightly, the network {hits[1]:.2%}; one test, one-sided 5 %."
+    return claims, _seconds(found), (note,)
+
+
+def prove_known_law(plan: plans.Plan) -> Proved:
+    """Nats behind the true law: as near to it as GARCH where GARCH is true, nearer where it is not."""
+    found: list[Known] = run("markets of a known law", plans.known_law_jobs(plan))
+    textbook = [known.behind["LSTM"] - known.behind["GJR-GARCH-t"] for known in found if known.law == "gjr"]
+    rich = [known.behind for known in found if known.law == "market"]
+    near = sum(textbook) / len(textbook)
+    claims = [
+        Claim(
+            title=f"Pure GJR-t: the network is {near:.4f} nats behind GJR-GARCH-t on average",
+            counted="markets in which it is within .005",
+            hits=sum(gap <= TEXTBOOK_GAP for gap in textbook),
+            of=len(textbook),
+            claim="on average within .005",
+            holds=near <= TEXTBOOK_GAP,
+        ),
+        *[
+            Claim(
+                title=f"Seasons, regimes, coins that move together: {_gain(rich, rival):+.4f} nats on {rival}",
+                counted="markets in which the network is nearer to the truth",
+                hits=sum(behind["LSTM"] < behind[rival] for behind in rich),
+                of=len(rich),
+                claim="more than half, and on average",
+                holds=_gain(rich, rival) > 0 and 2 * sum(b["LSTM"] < b[rival] for b in rich) > len(rich),
+            )
+            for rival in ("GARCH-t", "GJR-GARCH-t", "HAR-t")
+        ],
+    ]
+    return claims, _seconds(found), ()
+
+
 def prove_causality(plan: plans.Plan) -> Proved:
     """Nothing that comes after a bar changes what was said at it."""
     looked: list[Found] = run("what comes after a bar", plans.leak_jobs(plan))
@@ -129,6 +194,23 @@ def _alone(found: Sequence[Judged], opponent: str, metric: str, horizon_bars: in
     )
 
 
+def _share(title: str, hits: int, of: int, low: float, high: float) -> Claim:
+    """Fails where the interval of the share lies wholly outside the range."""
+    at_least, at_most = clopper_pearson(hits, of)
+    return Claim(
+        title=title,
+        counted="markets in which it is found",
+        hits=hits,
+        of=of,
+        claim=f"{low:.0%} to {high:.0%}",
+        holds=at_most >= low and at_least <= high,
+    )
+
+
+def _gain(found: Sequence[Mapping[str, float]], rival: str) -> float:
+    return sum(behind[rival] - behind["LSTM"] for behind in found) / len(found)
+
+
 def _never(title: str, counted: str, found: Sequence[Found], what: str) -> Claim:
     hits, of = _total(found, what)
     return Claim(title=title, counted=counted, hits=hits, of=of, claim="none", holds=hits == 0)
@@ -143,7 +225,7 @@ def _total(found: Sequence[Found], what: str) -> tuple[int, int]:
     return sum(getattr(f, what) for f in found), sum(f.looked for f in found)
 
 
-def _seconds(found: Sequence[Judged | Found | Audited]) -> float:
+def _seconds(found: Sequence[Judged | Found | Audited | Silent | Planted | Known]) -> float:
     return sum(f.seconds for f in found)
 
 
@@ -162,6 +244,11 @@ PROOFS: Mapping[str, Callable[[plans.Plan], Proved]] = MappingProxyType(
     {
         "honesty": prove_honesty,
         "power": prove_power,
+        "silence": prove_silence,
+        "known edge": prove_known_edge,
+        "known law": prove_known_law,
+        "coverage": prove_coverage,
+        "drift": prove_drift,
         "causality": prove_causality,
         "clean": prove_clean,
         "kills": prove_kills,

@@ -39,7 +39,7 @@ class Silent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planted:
-    """A market with a known edge: was it found in the oracle's forecasts, and, at three times the rows, in the network's."""
+    """A known edge: was it found in the oracle's forecasts, and in the network's at three times the rows?"""
 
     rows: int
     oracle: bool

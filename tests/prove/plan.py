@@ -10,7 +10,7 @@ from longshort.base.jobs import Job
 from longshort.base.settings import Study
 from tests.planted import LENGTHS, certify_planted
 
-from . import audits, following, kills, leaks, mixtures, verdicts
+from . import audits, edges, following, kills, leaks, mixtures, verdicts
 
 ROOT = Path(__file__).parents[2]
 REAL = ROOT.parent / "shared" / "data"
@@ -30,6 +30,10 @@ class Plan:
 
     honest: int
     planted: int
+    silent: int
+    known_edge: int
+    known_law: int
+    drifts: int
     leak_markets: int
     every_bars: int
     audits: int
@@ -44,6 +48,10 @@ class Plan:
 FULL = Plan(
     honest=500,
     planted=100,
+    silent=200,
+    known_edge=100,
+    known_law=8,
+    drifts=50,
     leak_markets=8,
     every_bars=1,
     audits=50,
@@ -57,6 +65,10 @@ FULL = Plan(
 SAMPLE = Plan(
     honest=40,
     planted=6,
+    silent=10,
+    known_edge=2,
+    known_law=1,
+    drifts=2,
     leak_markets=1,
     every_bars=20,
     audits=2,
@@ -99,6 +111,22 @@ def honest_jobs(plan: Plan) -> list[Job]:
 def planted_jobs(plan: Plan, edge: float) -> list[Job]:
     """Markets in which moves partly reverse."""
     return [_judged(study_of(embedded_seed=20_000 + k, embedded_edge=edge)) for k in range(plan.planted)]
+
+
+def silent_jobs(plan: Plan) -> list[Job]:
+    """Textbook markets in which there is nothing to find."""
+    return [_job(f"silent {seed}", edges.silent, seed) for seed in range(plan.silent)]
+
+
+def known_edge_jobs(plan: Plan) -> list[Job]:
+    """Markets with an edge that theory says how many rows to find."""
+    return [_job(f"known edge {seed}", edges.planted, seed) for seed in range(plan.known_edge)]
+
+
+def known_law_jobs(plan: Plan) -> list[Job]:
+    """Markets of which the law is known: a textbook's, and all that real bars do."""
+    asked = [(law, seed) for seed in range(plan.known_law) for law in ("gjr", "market")]
+    return [_job(f"known law {one}", edges.known, one) for one in asked]
 
 
 def leak_jobs(plan: Plan) -> list[Job]:
