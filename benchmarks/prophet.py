@@ -28,7 +28,7 @@ from longshort.data.simulator import simulate_market
 from longshort.features.catalog import names_on_record
 from longshort.features.panel import FeatureStream
 from longshort.features.targets import make_targets
-from longshort.models.automatic import AutoARIMA, AutoETS, AutoTheta
+from longshort.models.automatic import AutoARIMA, AutoETS, Theta
 from longshort.models.forecast import Forecast, StudentT
 from longshort.models.forecaster import Past
 from longshort.models.lstm import LSTMForecaster
@@ -81,7 +81,7 @@ def filled(bars: Bars) -> Bars:
 
 
 def forecasters() -> list:
-    slow = [model(HORIZONS, every=EVERY) for model in (Prophet, AutoARIMA, AutoETS, AutoTheta)]
+    slow = [model(HORIZONS, every=EVERY) for model in (Prophet, AutoARIMA, AutoETS, Theta)]
     network = LSTMForecaster(HORIZONS, ModelSettings(seeds=(1, 2)), TrainingSettings())
     har = next(model for model in scale_models(HORIZONS) if model.name == HAR)
     return [*slow, network, har, SeasonalNaive(HORIZONS), PreviousValue(HORIZONS)]

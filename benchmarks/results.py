@@ -69,7 +69,7 @@ def lines(found: dict[str, Any], took: nine_coins.Took) -> Iterable[str]:
         f"{found['title']}: {', '.join(s.removesuffix('USDT') for s in found['symbols'])}; "
         f"{len(found['folds'])} folds x {len(found['seeds'])} seeds; {len(found['opponents'])} opponents. These are "
         "development rows: the recipe was chosen on them, so read the words as its best case. The holdout stays "
-        "sealed; [benchmarks](benchmarks.md) has what its opening showed. Prophet, AutoARIMA, AutoETS and AutoTheta "
+        "sealed; [benchmarks](benchmarks.md) has what its opening showed. Prophet, AutoARIMA, AutoETS and Theta "
         "speak at every 24th bar, and are compared there."
     )
     yield from verdicts(found)

@@ -127,7 +127,9 @@ def test_rolling_folds_learn_from_as_many_rows_each() -> None:
     folds = walk_forward(1_000, folds=4, **shares, max_horizon_bars=4, least_train_bars=50, rolling_bars=0)
     assert [fold.test.start - fold.train.start for fold in folds] == [500] * 4
     assert [fold.train.start for fold in folds] == [0, 125, 250, 375]
-    shorter = walk_forward(1_000, folds=4, **shares, max_horizon_bars=4, least_train_bars=50, rolling_bars=200)
+    shorter = walk_forward(
+        1_000, folds=4, **shares, max_horizon_bars=4, least_train_bars=50, rolling_bars=200
+    )
     assert [fold.test.start - fold.train.start for fold in shorter] == [200] * 4
     assert [fold.test for fold in shorter] == [fold.test for fold in folds]
 

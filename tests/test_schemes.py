@@ -25,7 +25,13 @@ def study_of(scheme: str, **validation: object) -> Study:
         {
             "data": {"source": "embedded", "embedded_coins": 3, "embedded_bars": 6_500},
             "model": {"hidden": 8, "seeds": [1]},
-            "training": {"steps": 10, "chunk_bars": 64, "burn_in_bars": 16, "batch_chunks": 8, "processes": 1},
+            "training": {
+                "steps": 10,
+                "chunk_bars": 64,
+                "burn_in_bars": 16,
+                "batch_chunks": 8,
+                "processes": 1,
+            },
             "validation": {"folds": 2, "scheme": scheme, "groups": 4, **validation},
         }
     )
@@ -68,7 +74,9 @@ def test_every_path_judges_every_block_once_by_another_split(groups: int, test_g
     embargo=st.integers(0, 30),
     data=st.data(),
 )
-def test_no_label_of_a_learnt_row_reaches_a_judged_one_and_no_look_back_does(rows, groups, purge, embargo, data):
+def test_no_label_of_a_learnt_row_reaches_a_judged_one_and_no_look_back_does(
+    rows, groups, purge, embargo, data
+):
     chosen = data.draw(st.integers(1, groups - 1))
     for split in combinatorial(rows, groups=groups, test_groups=chosen, purge=purge, embargo=embargo):
         judged = np.zeros(rows, dtype=bool)
@@ -107,7 +115,9 @@ def test_a_fit_changes_with_the_rows_it_learns_from(markets) -> None:
     market = markets["periods"]
     split = splits_of(market)[1]
     other = _with_noise(market, replace(split, judge=split.learn[:1]))
-    assert any(not np.array_equal(a, b) for a, b in zip(_learnt(market, split), _learnt(other, split), strict=True))
+    assert any(
+        not np.array_equal(a, b) for a, b in zip(_learnt(market, split), _learnt(other, split), strict=True)
+    )
 
 
 def test_no_chunk_runs_over_a_seam(markets) -> None:

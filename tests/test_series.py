@@ -12,7 +12,7 @@ from longshort.base.clock import DAY, HOUR
 from longshort.base.errors import MissingExtra
 from longshort.data.simulator import simulate_market
 from longshort.features.panel import FeatureStream, Panel
-from longshort.models.automatic import ARMA, AutoARIMA, AutoETS, AutoTheta, carried
+from longshort.models.automatic import ARMA, AutoARIMA, AutoETS, Theta, carried
 from longshort.models.forecast import Forecast
 from longshort.models.forecaster import Fitted, Forecaster
 from longshort.models.prophet import LearntProphet, Prophet, coming
@@ -23,7 +23,7 @@ from .markets import poisoned, punched
 HORIZONS = (1, 4, 24)
 BARS = punched(simulate_market(coins=2, bars=900, seed=7).bars, np.random.default_rng(2), share=0.03)
 ROWS = range(700, 900)
-MADE = (Prophet(HORIZONS, every=5), *(model(HORIZONS, every=5) for model in (AutoARIMA, AutoETS, AutoTheta)))
+MADE = (Prophet(HORIZONS, every=5), *(model(HORIZONS, every=5) for model in (AutoARIMA, AutoETS, Theta)))
 MODELS: dict[str, PerSeries] = {made.name: made for made in MADE}
 every_model = pytest.mark.parametrize("name", MODELS)
 
@@ -223,7 +223,7 @@ def test_arima_finds_what_increments_remember() -> None:
 
 
 @pytest.mark.parametrize("ar", [0.0, 0.4])
-@pytest.mark.parametrize("model", [AutoARIMA, AutoTheta])
+@pytest.mark.parametrize("model", [AutoARIMA, Theta])
 def test_what_was_learnt_says_what_the_library_says(model, ar: float, monkeypatch) -> None:
     from longshort.models import automatic
 

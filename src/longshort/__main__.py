@@ -192,6 +192,31 @@ def backtest(study: StudyPath, overrides: Overrides = None, *, as_json: AsJson =
 
 
 @app.command()
+def runs(
+    study: Annotated[Path, typer.Argument(metavar="[STUDY]", help="A study's folder or file.")] = Path(),
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """List what was run beside a study: words, key figures, and which model it came from."""
+    from longshort._commands import runs as lineages
+
+    lineages.runs(study, as_json=as_json)
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, or its name.")],
+    second: Annotated[Path, typer.Argument(metavar="RUN", help="Another.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Say what two runs differ in: settings, data, code, figures, and whether they can be compared."""
+    from longshort._commands import runs as lineages
+
+    lineages.compare(first, second, as_json=as_json)
+
+
+@app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Where to put it.")] = Path("demo"),
 ) -> None:

@@ -29,7 +29,16 @@ from tests.markets import poisoned, punched
 KINDS = ("cut off", "noise")
 BLOCKS = 6
 COINS, BARS = 2, 3_000
-PANEL_ARRAYS = ("values", "levels", "log_return", "volatility", "missing_rows", "usable", "restart")
+PANEL_ARRAYS = (
+    "values",
+    "levels",
+    "log_close",
+    "log_return",
+    "volatility",
+    "missing_rows",
+    "usable",
+    "restart",
+)
 LEAKY = ("return_1", "range_1", "range_24", "leaky")
 
 

@@ -1,4 +1,4 @@
-"""AutoARIMA, AutoETS and AutoTheta of statsforecast, one per coin, on the log price.
+"""AutoARIMA, AutoETS and Theta of statsforecast, one per coin, on the log price.
 
 The library chooses and estimates, on a window; each of the three is then an ARMA of the increments, which is carried
 forward here in one way for all. That is the library's own forecast, but at every row, and it stands a hole. (A damped
@@ -10,8 +10,8 @@ forward, an absent bar is taken to have moved as expected; the bar that ends the
 Restricted, so that hundreds of refits fit into minutes: no seasons; AutoARIMA differences once and searches stepwise
 up to order 2, drift included, by approximate likelihoods (order 3 took a quarter longer and was no better: CRPS on
 BTC, SOL and TRX 39.42, 69.67, 188.47 basis points at horizons 1, 4 and 24 against 39.40, 69.59, 188.46); AutoETS has
-additive errors, with no, a linear or a damped trend; AutoTheta chooses between the standard and the optimised model
-(their dynamic twins, which take twice as long, forecast the same on so many rows).
+additive errors, with no, a linear or a damped trend; Theta is the standard model (the optimised and the dynamic ones,
+which take twice as long, forecast the same on so many rows).
 """
 
 import warnings
@@ -73,18 +73,14 @@ class AutoETS(PerSeries):
 
 
 @dataclass(frozen=True, slots=True)
-class AutoTheta(PerSeries):
+class Theta(PerSeries):
     """Assimakopoulos and Nikolopoulos (2000), "The theta model", as smoothing with drift (Hyndman and Billah 2003)."""
 
-    name: str = "AutoTheta"
+    name: str = "Theta"
 
     def learn(self, window: Series) -> "ARMA":
-        """Estimate both models and keep the one with the smaller error."""
-        choices: tuple[Callable[[Any], Any], ...] = (
-            lambda library: library.Theta(season_length=1),
-            lambda library: library.OptimizedTheta(season_length=1),
-        )
-        found = min((_fitted(window, make).model_ for make in choices), key=lambda model: model["mse"])
+        """Estimate the standard model; the optimised one is no better on real hours and costs as much again."""
+        found = _fitted(window, lambda library: library.Theta(season_length=1)).model_
         alpha, theta = float(found["par"]["alpha"]), float(found["par"]["theta"])
         path = carried(window)
         slope = float(np.polynomial.polynomial.polyfit(np.arange(len(path)), path, 1)[1])

@@ -131,7 +131,6 @@ def _repeat(row: Panel, count: int, returns: Float64[np.ndarray, "time asset"]) 
             "values",
             "levels",
             "log_close",
-            "log_close",
             "volatility",
             "missing_rows",
             "usable",

@@ -84,9 +84,9 @@ def _ets(horizons: Horizons) -> Forecaster:
 
 
 def _theta(horizons: Horizons) -> Forecaster:
-    from longshort.models.automatic import AutoTheta
+    from longshort.models.automatic import Theta
 
-    return AutoTheta(horizons)
+    return Theta(horizons)
 
 
 DAILY = "every 24th bar"
@@ -162,7 +162,7 @@ OPPONENTS = (
     ),
     Opponent(
         key="theta",
-        name="AutoTheta",
+        name="Theta",
         make=_theta,
         summary="one per coin, refitted weekly on 90 days",
         origins=DAILY,

@@ -46,10 +46,14 @@ class Walk:
         """The rows that were forecast."""
         return range(self.folds[0].test.start, self.folds[-1].test.stop)
 
+    def context_rows(self, market: Market, model: str) -> int:
+        """How many rows before a close a stream of this model must have seen."""
+        needed = [getattr(fitted[model], "context_rows", 0) for fitted in self.fitted]
+        return max(2 * market.study.model.restart_rows, *needed)
+
     def pilot(self, market: Market, model: str, steering: Steering, *, from_row: int | None = None) -> Pilot:
         """The pilot that relays from fold to fold, standing before `from_row` (default: the first test row)."""
         start = self.tested.start if from_row is None else from_row
-        needed = [getattr(fitted[model], "context_rows", 0) for fitted in self.fitted]
         return Pilot(
             [
                 Tenure(int(market.bars.closed_at[fold.test.start]), fitted[model])
@@ -58,7 +62,7 @@ class Walk:
             market.stream(),
             steering,
             history=market.bars[:start],
-            context_rows=max(2 * market.study.model.restart_rows, *needed),
+            context_rows=self.context_rows(market, model),
         )
 
 

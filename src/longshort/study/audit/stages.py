@@ -32,7 +32,7 @@ from longshort.study.market import Market
 from longshort.study.money import rule_of
 from longshort.study.walk import Walk
 
-PANEL = ("values", "levels", "log_return", "volatility", "missing_rows", "usable", "restart")
+PANEL = ("values", "levels", "log_close", "log_return", "volatility", "missing_rows", "usable", "restart")
 PRICES = ("open", "high", "low", "close", "volume")
 BARS = (*PRICES, "present", "listed", "funding_rate", "funding_covered", "traded")
 LAW = ("loc", "scale", "df")
@@ -170,7 +170,7 @@ class Walking:
             self._market.stream(),
             steering,
             history=history,
-            context_rows=2 * self._market.study.model.restart_rows,
+            context_rows=self._walked.context_rows(self._market, self._model),
         )
 
     def _wishes(self, bars: Bars, steering: Steering) -> np.ndarray:

@@ -42,7 +42,7 @@ def section(case: Case) -> Section:
     own = next(row[1] for row in rows if row[0] == case.model)
     said = f"Nobody could know more than the law of the simulation. {case.model} is {own:.4f} nats behind it"
     near = rows[0]
-    beside = "" if near[0] == case.model else f", {near[0]} is nearest with {near[1]:.4f}"
+    beside = ", nearest of all" if near[0] == case.model else f"; {near[0]} is nearest, with {near[1]:.4f}"
     table = Table(
         name="truth", title="Log score behind the truth, 1 bar ahead", columns=COLUMNS, rows=tuple(rows)
     )
