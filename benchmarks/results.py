@@ -114,9 +114,9 @@ def opponents(found: dict[str, Any]) -> Iterable[str]:
 
 
 def scores(found: dict[str, Any]) -> Iterable[str]:
-    yield "\n## Scores\n"
+    yield "\n## Scores"
     for horizon in found["horizons"]:
-        yield f"\n{horizon} bars ahead:\n"
+        yield f"\n{horizon} {'bar' if horizon == 1 else 'bars'} ahead:\n"
         yield "| model | MAE, bp | RMSE, bp | MASE | CRPS, bp | log score | QLIKE | direction, % | 90 % covers, % |"
         yield "|---|--:|--:|--:|--:|--:|--:|--:|--:|"
         for name, by_horizon in found["scores"].items():
@@ -150,7 +150,8 @@ def evidence(found: dict[str, Any]) -> Iterable[str]:
             yield f"* **{flag['name']}** ({flag['severity']}): {flag['seen']} {flag['meaning']}"
     yield "\n## What the evidence says\n"
     for section in found["sections"]:
-        yield f"* **{section['title']}.** {section['missing'] or section['reading']}"
+        title = section["title"] if section["title"].endswith("?") else f"{section['title']}."
+        yield f"* **{title}** {section['missing'] or section['reading']}"
 
 
 def told(c: dict[str, Any], *, unit: bool = True) -> str:

@@ -1,12 +1,16 @@
 """What every test may use: hypothesis profiles, the real bars beside the repository, a small known market."""
 
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+from longshort.__main__ import main
 from longshort.data.simulator import Simulation, simulate_market
 
 settings.register_profile(
@@ -14,6 +18,14 @@ settings.register_profile(
 )
 settings.register_profile("ci", max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci" if os.environ.get("CI") else "fast")
+
+
+class Said(NamedTuple):
+    """How a command ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +50,19 @@ def rng() -> np.random.Generator:
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [n for n in os.environ if n.startswith("LONGSHORT_")]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def inside(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    """Run a command in this process: the same way in, without the seconds that a new one takes to begin."""
+
+    def attempt(*arguments: str, cwd: Path) -> Said:
+        monkeypatch.chdir(cwd)
+        monkeypatch.setattr(sys, "argv", ["longshort", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        said = capsys.readouterr()
+        return Said(int(stopped.value.code or 0), said.out, said.err)
+
+    return attempt

@@ -8,15 +8,16 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import polars as pl
 import pytest
 
 import longshort
-from longshort.__main__ import main
 from longshort._commands.tell import forecast_rows
+
+from .conftest import Said
 
 EMBEDDED = """\
 source = "embedded"
@@ -49,14 +50,6 @@ ROW_KEYS = {
 }  # fmt: skip
 WORDS = {"BEATS", "NO EDGE", "INCONCLUSIVE"}
 NOON = datetime(2024, 1, 1, tzinfo=UTC)
-
-
-class Said(NamedTuple):
-    """How a command ended, and what it said."""
-
-    code: int
-    out: str
-    err: str
 
 
 def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -106,22 +99,6 @@ def evaluated(home: Path) -> Any:
 @pytest.fixture(scope="session")
 def forecasts(home: Path) -> str:
     return fine("forecast", "mine", "--json", cwd=home)
-
-
-@pytest.fixture
-def inside(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
-    """Run a command in this process: the same way in, without the seconds that a new one takes to begin."""
-
-    def attempt(*arguments: str, cwd: Path) -> Said:
-        monkeypatch.chdir(cwd)
-        monkeypatch.setattr(sys, "argv", ["longshort", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        said = capsys.readouterr()
-        return Said(int(stopped.value.code or 0), said.out, said.err)
-
-    return attempt
 
 
 def trained(folder: Path, *overrides: str) -> longshort.Forecast:

@@ -23,9 +23,11 @@ import numpy as np
 from jaxtyping import Float64
 
 from longshort.base.errors import MissingExtra
+from longshort.features.kernels import compiled
 from longshort.models.series import Increments, PerSeries, Series
 
 Path = Float64[np.ndarray, " time"]
+Weights = Float64[np.ndarray, " lag"]
 States = Float64[np.ndarray, " state"]  # one per row, after those from before the first
 ORDERS = {"start_p": 0, "start_q": 0, "max_p": 2, "max_q": 2, "max_order": 2}
 
@@ -120,25 +122,36 @@ class ARMA:
 
     def _states(self, log_close: Path) -> tuple[States, States]:
         """Increments less their mean, and surprises: row t is at place t + lags, after what was before the first."""
-        x, e = self._lags * [0.0], self._lags * [0.0]
-        x[-1] = self.before
-        last, owed = np.nan, 0.0  # what the price was expected to move since its last close
-        for price in log_close.tolist():
-            expected = sum(weight * x[-lag] for lag, weight in enumerate(self.ar, 1))
-            expected += sum(weight * e[-lag] for lag, weight in enumerate(self.ma, 1))
-            owed += self.mean + expected
-            surprise = price - last - owed
-            if np.isnan(surprise):
-                surprise = 0.0
-            if not np.isnan(price):
-                last, owed = price, 0.0
-            x.append(expected + surprise)
-            e.append(surprise)
-        return np.array(x), np.array(e)
+        x, e = np.zeros(len(log_close) + self._lags), np.zeros(len(log_close) + self._lags)
+        x[self._lags - 1] = self.before
+        carry(log_close, self.mean, np.array(self.ar), np.array(self.ma), (x, e))
+        return x, e
 
     @property
     def _lags(self) -> int:
         return max(len(self.ar), len(self.ma), 1)
+
+
+@compiled
+def carry(log_close: Path, mean: float, ar: Weights, ma: Weights, states: tuple[States, States]) -> None:
+    """Go through the closes, writing what was expected and by how much it surprised."""
+    x, e = states
+    lags = len(x) - len(log_close)
+    last, owed = np.nan, 0.0  # what the price was expected to move since its last close
+    for t in range(len(log_close)):
+        expected = 0.0
+        for k in range(len(ar)):
+            expected += ar[k] * x[lags + t - 1 - k]
+        for k in range(len(ma)):
+            expected += ma[k] * e[lags + t - 1 - k]
+        owed += mean + expected
+        surprise = log_close[t] - last - owed
+        if np.isnan(surprise):
+            surprise = 0.0
+        if not np.isnan(log_close[t]):
+            last, owed = log_close[t], 0.0
+        x[lags + t] = expected + surprise
+        e[lags + t] = surprise
 
 
 def carried(window: Series) -> Float64[np.ndarray, " later_time"]:

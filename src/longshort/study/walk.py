@@ -22,7 +22,7 @@ from longshort.models.opponents import (
     model_of,
     opponent_named,
 )
-from longshort.models.scale import HAR
+from longshort.models.scale import HAR, FittedScale
 from longshort.models.training import Member, fit_member
 from longshort.policy.pilot import Pilot, Tenure
 from longshort.policy.steering import Steering
@@ -85,14 +85,20 @@ def walk(
     for done, (index, result) in enumerate(run_jobs(jobs, cache=cache, processes=processes)):
         results[plan[index]] = result
         report("fitting", done + 1, len(jobs))
-    played = [_assemble(market, fold, k, results) for k, fold in enumerate(folds)]
-    forecasts: dict[str, Forecast] = {}
-    for done, name in enumerate(played[0]):
-        first, *later = [fold[name].forecast for fold in played]
-        forecasts[name] = first.join(*later)
-        report("forecasting", done + 1, len(played[0]))
-    fitted = tuple({name: part.fitted for name, part in fold.items()} for fold in played)
-    return Walk(folds=tuple(folds), fitted=fitted, forecasts=forecasts)
+    speaking = [
+        _network_job(market, fold, k, results)
+        for k, fold in enumerate(folds)
+        if model_of(market.study) is None
+    ]
+    for done, (number, spoken) in enumerate(run_jobs(speaking, cache=cache, processes=processes)):
+        results[_Task(number, "network", NAME)] = spoken
+        report("forecasting", done + 1, len(speaking))
+    played = [_assemble(market.study, k, results) for k, _ in enumerate(folds)]
+    return Walk(
+        folds=tuple(folds),
+        fitted=tuple({name: part.fitted for name, part in fold.items()} for fold in played),
+        forecasts={name: _joined([fold[name].forecast for fold in played]) for name in played[0]},
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,17 +182,35 @@ def past_of(market: Market, fold: Fold) -> Past:
     return Past.cut(market.panel, market.targets, fold.train, fold.validation, market.recipe.names)
 
 
-def _assemble(market: Market, fold: Fold, number: int, results: dict[_Task, Any]) -> dict[str, Played]:
-    """All of one fold by name, the model first."""
+def _network_job(market: Market, fold: Fold, number: int, results: dict[_Task, Any]) -> Job:
+    """The job in which the networks of a fold speak together."""
     study = market.study
+    members = tuple(results[_Task(number, "member", str(seed))] for seed in study.model.seeds)
+    keys = [member_job(market, fold, seed).key for seed in study.model.seeds]
+    rest = (opponent_job(market, fold, HAR).key, str(study.model.har_share), str(fold.test))
+    anchor = results[_Task(number, "opponent", HAR)].fitted
+    return Job(
+        key=digest("speak", *keys, *rest), function=play_network, arguments=(study, fold, members, anchor)
+    )
+
+
+def play_network(study: Study, fold: Fold, members: tuple[Member, ...], anchor: FittedScale) -> Played:
+    """Average the networks of a fold and forecast its test rows."""
+    market = open_market(study)
+    fitted = FittedLSTM.of(past_of(market, fold), study.model, members, anchor)
+    return Played(fitted=fitted, forecast=fitted.predict(market.panel, fold.test))
+
+
+def _assemble(study: Study, number: int, results: dict[_Task, Any]) -> dict[str, Played]:
+    """All of one fold by name, the model first."""
     played = {t.name: part for t, part in results.items() if t.fold == number and t.kind != "member"}
-    if model_of(study) is None:
-        members = tuple(results[_Task(number, "member", str(seed))] for seed in study.model.seeds)
-        fitted = FittedLSTM.of(past_of(market, fold), study.model, members, played[HAR].fitted)
-        played[NAME] = Played(fitted=fitted, forecast=fitted.predict(market.panel, fold.test))
     name = model_name(study)
     order = [
         name,
         *[opponent.name for opponent in OPPONENTS if opponent.name in played and opponent.name != name],
     ]
     return {key: played[key] for key in order}
+
+
+def _joined(parts: list[Forecast]) -> Forecast:
+    return parts[0].join(*parts[1:])

@@ -253,7 +253,7 @@ def _reading(mine: list[tuple[Cell, ...]], powers: tuple[tuple[Cell, ...], ...])
         for r in mine
         if isinstance(r[6], float) and r[6] < 0.05 and number(r[4]) > 0.0
     ]
-    verdict = f"beaten at {listed(shown)}" if shown else "nowhere shown to be beaten"
+    verdict = f"beaten at {listed(shown)}, each test taken alone" if shown else "nowhere shown to be beaten"
     first = f"The model names {', '.join(told)} of directions rightly (each coin's commoner direction: {verdict})."
     least = [f"{number(p[6]):.1%} at {bars_text(number(p[0]))}" for p in powers if p[6] is not None]
     return first + (f" This sample shows hit rates from {', '.join(least)} on (80 % power)." if least else "")
