@@ -34,7 +34,7 @@ STUDY = Study.parse(
             "burn_in_bars": 24,
             "processes": 1,
         },
-        "validation": {"folds": 2, "first_train_share": 0.7},
+        "validation": {"folds": 2, "first_train_share": 0.7, "opponents": []},
         "policy": {"entry_cost_multiple": 0.02, "horizon_bars": 4},
     }
 )

@@ -61,7 +61,7 @@ def test_every_setting_in_the_template_has_a_comment_or_a_self_evident_name() ->
     ]
     bare = {line.split(" = ")[0] for line in lines if "#" not in line}
 
-    assert bare == {"kind", "dropout", "batch_chunks", "learning_rate", "weight_decay"}
+    assert bare == {"dropout", "batch_chunks", "learning_rate", "weight_decay"}
 
 
 def test_without_a_lake_a_new_study_runs_on_the_embedded_market(here: Path) -> None:

@@ -112,7 +112,7 @@ def test_the_help_lists_every_command() -> None:
 
     assert listed == {
         "init", "venues", "fetch", "import", "check", "data", "news", "facts", "doctor", "config",
-        "features", "train", "evaluate", "audit", "forecast", "backtest", "demo",
+        "features", "train", "evaluate", "opponents", "report", "audit", "forecast", "backtest", "runs", "compare", "demo",
     }  # fmt: skip
 
 
@@ -235,5 +235,5 @@ def test_the_lock_pins_everything_that_is_declared_and_nothing_of_a_machine() ->
 def test_extras_are_named_for_what_they_do_and_hold_something() -> None:
     extras = PROJECT["project"]["optional-dependencies"]
 
-    assert set(extras) == {"classifier", "exchange", "news", "stocks", "trade", "all", "dev"}
+    assert set(extras) == {"baselines", "classifier", "exchange", "news", "stocks", "trade", "all", "dev"}
     assert all(extras.values())

@@ -23,7 +23,7 @@ from longshort.policy.steering import Steering, exposures
 from longshort.study.folds import Fold
 from longshort.study.market import Market
 from longshort.study.money import rule_of
-from longshort.study.walk import Walk, join, past_of
+from longshort.study.walk import Walk, past_of
 from tests.markets import poisoned, punched
 
 KINDS = ("cut off", "noise")
@@ -110,7 +110,7 @@ def case_of(number: int, names: tuple[str, ...] = ()) -> Case:
     folds = market.folds()
     fitted = tuple({NAME: fit(market, fold)} for fold in folds)
     parts = [models[NAME].predict(market.panel, f.test) for f, models in zip(folds, fitted, strict=True)]
-    whole = join(parts)
+    whole = parts[0].join(*parts[1:])
     return Case(
         market=market,
         walk=Walk(folds=folds, fitted=fitted, forecasts={NAME: whole}),

@@ -23,7 +23,7 @@ def simulate_garch(coins: int, bars: int, *, asymmetry: float = 0.0, seed: int =
     Bollerslev (1987); with `asymmetry` that of Glosten, Jagannathan and Runkle (1993). Shocks are symmetric, so that
     nothing predicts direction. Longer simulations of one seed do not extend shorter ones.
 
-    >>> simulate_garch(2, 48, seed=7).truth.mean.any()
+    >>> bool(simulate_garch(2, 48, seed=7).truth.mean.any())
     False
     """
     rng = np.random.default_rng((seed, coins, bars))
@@ -51,7 +51,7 @@ def simulate_garch(coins: int, bars: int, *, asymmetry: float = 0.0, seed: int =
 def punched(bars: Bars, share: float, seed: int) -> Bars:
     """The same bars, of which a share is absent, drawn at random; an absent bar has no prices.
 
-    >>> round(1.0 - punched(simulate_garch(2, 1_000).bars, 0.2, 1).present.mean(), 1)
+    >>> round(1.0 - float(punched(simulate_garch(2, 1_000).bars, 0.2, 1).present.mean()), 1)
     0.2
     """
     rng = np.random.default_rng((seed, round(1e6 * share)))
