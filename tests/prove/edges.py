@@ -142,12 +142,12 @@ def known(asked: tuple[str, int]) -> Known:
     """A market of a known law: who comes how near to it, one bar ahead."""
     began = time.perf_counter()
     law, seed = asked
-    data = {"source": "embedded", "embedded_law": law, "embedded_coins": COINS, "embedded_bars": 12_000}
+    data = {"source": "embedded", "embedded_law": law, "embedded_coins": COINS, "embedded_bars": 16_000}
     study = Study.parse(
         small(
             data=data | {"embedded_seed": 60_000 + seed},
-            model={"hidden": 24, "seeds": [1, 2]},
-            training={"steps": 150, "batch_chunks": 32, "chunk_bars": 128},
+            model={"hidden": 32, "seeds": [1, 2, 3]},
+            training={"steps": 150, "batch_chunks": 48, "chunk_bars": 192, "burn_in_bars": 48},
             validation={"opponents": ["garch", "gjr-garch"]},
         )
     )

@@ -12,7 +12,9 @@ from longshort.policy.rivals import RIVALS, rival_exposure
 from longshort.policy.steering import Rule, Steering, exposures
 from longshort.study.market import Market
 from longshort.study.report import Comparison, Curve, Profit
+from longshort.study.statistics.sharpe import days_per_year, sharpe_ratio
 from longshort.study.tearsheet import figures
+from longshort.study.trials import daily
 from longshort.study.verdict import compare_profit
 from longshort.study.walk import Walk
 
@@ -90,6 +92,13 @@ def profits(market: Market, money: Money) -> tuple[Profit, ...]:
     return tuple(_profit(name, ledger, market.bars.bars_per_year) for name, ledger in money.ledgers.items())
 
 
+def daily_sharpe(ledger: Ledger) -> float:
+    """The Sharpe ratio per year of net returns per UTC day; NaN where they are few or never vary."""
+    days, returns = daily(ledger.closed_at, ledger.equity, ledger.starting_balance)
+    known = np.isfinite(returns)
+    return sharpe_ratio(returns[known]) * float(np.sqrt(days_per_year(days[known])))
+
+
 def _profit(name: str, ledger: Ledger, bars_per_year: float) -> Profit:
     found, paid, start = (
         figures(ledger.equity, ledger.starting_balance, bars_per_year),
@@ -101,7 +110,7 @@ def _profit(name: str, ledger: Ledger, bars_per_year: float) -> Profit:
     return Profit(
         name=name,
         net_return=found.net_return,
-        sharpe=found.sharpe,
+        sharpe=daily_sharpe(ledger),
         max_drawdown=found.max_drawdown,
         trades=ledger.trades,
         turnover=turnover,

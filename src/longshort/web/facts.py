@@ -12,8 +12,8 @@ import numpy as np
 from longshort.base.instrument import BPS
 from longshort.study.report import Comparison, Curve, Profit, Report, Verdict, Word
 from longshort.study.section import Flag
-from longshort.study.statistics.sharpe import hac_interval
-from longshort.study.tearsheet import returns_of
+from longshort.study.statistics.sharpe import days_per_year, hac_interval
+from longshort.study.trials import daily
 from longshort.web.formats import count, day, fixed, listing, p_value, percent, roughly, skill
 from longshort.web.words import ahead, metric_name, times
 
@@ -73,15 +73,16 @@ def named(names: Sequence[str], most: int = NAMED) -> str:
 
 
 def sharpe_words(profit: Profit, curves: Sequence[Curve]) -> str:
-    """A yearly Sharpe ratio with the 95 % interval of its bars' returns, where they say one."""
+    """A yearly Sharpe ratio with its 95 % interval, of returns per day, where they say one."""
     told = f"Sharpe {fixed(profit.sharpe)} a year"
     curve = next((c for c in curves if c.name == profit.name and len(c.equity)), None)
     if curve is None or not math.isfinite(profit.sharpe):
         return told
-    found = hac_interval(returns_of(np.concatenate([[1.0], curve.equity])))
-    if not math.isfinite(found.low) or abs(found.sharpe) < 1e-9:
+    days, returns = daily(curve.closed_at, curve.equity, 1.0)
+    found = hac_interval(returns[np.isfinite(returns)])
+    if not math.isfinite(found.low):
         return told
-    yearly = found.scaled(profit.sharpe / found.sharpe)
+    yearly = found.scaled(math.sqrt(days_per_year(days)))
     return f"{told}, 95 % interval {fixed(yearly.low, sign=True)} to {fixed(yearly.high, sign=True)}"
 
 
