@@ -22,6 +22,10 @@ POWER_Z, LEVEL_Z = 0.8416, 1.6449  # 80 % power, one-sided 5 %
 TIMES_THEORY = 3
 TRAIN_SHARE = 0.4
 HORIZONS = (1, 4, 24)
+SHAPES = {
+    "gjr": (6, 20_000),
+    "market": (3, 16_000),
+}  # coins and bars; a network needs more than three parameters do
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +146,8 @@ def known(asked: tuple[str, int]) -> Known:
     """A market of a known law: who comes how near to it, one bar ahead."""
     began = time.perf_counter()
     law, seed = asked
-    data = {"source": "embedded", "embedded_law": law, "embedded_coins": COINS, "embedded_bars": 16_000}
+    coins, bars = SHAPES[law]
+    data = {"source": "embedded", "embedded_law": law, "embedded_coins": coins, "embedded_bars": bars}
     study = Study.parse(
         small(
             data=data | {"embedded_seed": 60_000 + seed},
