@@ -118,6 +118,8 @@ def prove_known_edge(plan: plans.Plan) -> Proved:
 
 def prove_known_law(plan: plans.Plan) -> Proved:
     """Nats behind the true law: as near to it as GARCH where GARCH is true, nearer where it is not."""
+    if not plan.known_law:
+        return [], 0.0, ()  # minutes a market: no part of a sample
     found: list[Known] = run("markets of a known law", plans.known_law_jobs(plan))
     textbook = [known.behind["LSTM"] - known.behind["GJR-GARCH-t"] for known in found if known.law == "gjr"]
     rich = [known.behind for known in found if known.law == "market"]
