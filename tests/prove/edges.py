@@ -151,9 +151,9 @@ def known(asked: tuple[str, int]) -> Known:
     study = Study.parse(
         small(
             data=data | {"embedded_seed": 60_000 + seed},
-            model={"hidden": 32, "seeds": [1, 2, 3]},
+            model={"hidden": 48, "seeds": [1, 2, 3]},
             training={"steps": 150, "batch_chunks": 48, "chunk_bars": 192, "burn_in_bars": 48},
-            validation={"opponents": ["garch", "gjr-garch"]},
+            validation={"opponents": ["garch", "gjr-garch"], "first_train_share": 0.6},
         )
     )
     gaps = behind(case_made(study))
