@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from longshort.base.clock import HOUR
 from longshort.base.errors import StudyError
 from longshort.models.opponents import OPPONENTS, find_opponents
 from longshort.study.case import Case
@@ -166,9 +167,15 @@ def test_outcomes_that_grow_wild_half_way_raise_an_alarm_after_that_and_not_befo
     wild = drift.section(replace(case, truth=truth, losses=losses))
     at = case.panel.closed_at[half]
     early = [[row for row in told.tables[0].rows if row[1] < at] for told in (calm, wild)]
-    late = [{row[0] for row in told.tables[0].rows if row[1] >= at} for told in (calm, wild)]
+    wilder = ("spread of PIT-normal scores moved by +", "too many outcomes outside")
+    said = [
+        [row for row in told.tables[0].rows if any(word in row[3] for word in wilder)]
+        for told in (calm, wild)
+    ]
     assert early[0] == early[1]
-    assert late[1] - late[0] >= {"residuals"}
+    assert said[0] == []
+    assert {row[0] for row in said[1][:2]} == {"residuals", "coverage"}
+    assert all(at <= row[1] <= at + 48 * HOUR for row in said[1][:2])
 
 
 def test_no_alarm_knows_an_outcome_before_it_has_come(case: Case) -> None:

@@ -5,6 +5,7 @@ Those without which no result means anything are in every evaluation; a study na
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 
 from longshort.base.errors import StudyError
 from longshort.base.settings import Study
@@ -35,58 +36,13 @@ class Opponent:
     seconds: float = 1.0
 
 
-def _ridge(horizons: Horizons) -> Forecaster:
-    from longshort.models.linear import Ridge
+def _late(module: str, name: str) -> Callable[[Horizons], Forecaster]:
+    """A class of one of our modules, imported when it is needed: some bring heavy libraries along."""
 
-    return Ridge(horizons)
+    def make(horizons: Horizons) -> Forecaster:
+        return getattr(import_module(f"longshort.models.{module}"), name)(horizons)
 
-
-def _dlinear(horizons: Horizons) -> Forecaster:
-    from longshort.models.linear import DLinear
-
-    return DLinear(horizons)
-
-
-def _garch(horizons: Horizons) -> Forecaster:
-    from longshort.models.garch import GARCH
-
-    return GARCH(horizons)
-
-
-def _gjr(horizons: Horizons) -> Forecaster:
-    from longshort.models.garch import GJRGARCH
-
-    return GJRGARCH(horizons)
-
-
-def _boosting(horizons: Horizons) -> Forecaster:
-    from longshort.models.boosting import LightGBM
-
-    return LightGBM(horizons)
-
-
-def _prophet(horizons: Horizons) -> Forecaster:
-    from longshort.models.prophet import Prophet
-
-    return Prophet(horizons)
-
-
-def _arima(horizons: Horizons) -> Forecaster:
-    from longshort.models.automatic import AutoARIMA
-
-    return AutoARIMA(horizons)
-
-
-def _ets(horizons: Horizons) -> Forecaster:
-    from longshort.models.automatic import AutoETS
-
-    return AutoETS(horizons)
-
-
-def _theta(horizons: Horizons) -> Forecaster:
-    from longshort.models.automatic import Theta
-
-    return Theta(horizons)
+    return make
 
 
 DAILY = "every 24th bar"
@@ -124,30 +80,42 @@ OPPONENTS = (
         summary="log ranges of hour, day, week, month; hour of day",
     ),
     Opponent(
-        key="ridge", name="ridge", make=_ridge, summary="linear in every feature that the network reads"
+        key="ridge",
+        name="ridge",
+        make=_late("linear", "Ridge"),
+        summary="linear in every feature that the network reads",
     ),
     Opponent(
-        key="dlinear", name="DLinear", make=_dlinear, summary="trend and remainder of past returns, linear"
+        key="dlinear",
+        name="DLinear",
+        make=_late("linear", "DLinear"),
+        summary="trend and remainder of past returns, linear",
     ),
-    Opponent(key="garch", name="GARCH-t", make=_garch, summary="GARCH(1,1), one fit per coin", seconds=10.0),
+    Opponent(
+        key="garch",
+        name="GARCH-t",
+        make=_late("garch", "GARCH"),
+        summary="GARCH(1,1), one fit per coin",
+        seconds=10.0,
+    ),
     Opponent(
         key="gjr-garch",
         name="GJR-GARCH-t",
-        make=_gjr,
+        make=_late("garch", "GJRGARCH"),
         summary="GARCH with leverage, one fit per coin",
         seconds=12.0,
     ),
     Opponent(
         key="lightgbm",
         name="LightGBM",
-        make=_boosting,
+        make=_late("boosting", "LightGBM"),
         summary="boosted trees on HAR's residual scale",
         seconds=30.0,
     ),
     Opponent(
         key="arima",
         name="AutoARIMA",
-        make=_arima,
+        make=_late("automatic", "AutoARIMA"),
         summary="one per coin, refitted weekly on 90 days",
         origins=DAILY,
         seconds=60.0,
@@ -155,7 +123,7 @@ OPPONENTS = (
     Opponent(
         key="ets",
         name="AutoETS",
-        make=_ets,
+        make=_late("automatic", "AutoETS"),
         summary="one per coin, refitted weekly on 90 days",
         origins=DAILY,
         seconds=40.0,
@@ -163,7 +131,7 @@ OPPONENTS = (
     Opponent(
         key="theta",
         name="Theta",
-        make=_theta,
+        make=_late("automatic", "Theta"),
         summary="one per coin, refitted weekly on 90 days",
         origins=DAILY,
         seconds=40.0,
@@ -171,7 +139,7 @@ OPPONENTS = (
     Opponent(
         key="prophet",
         name="Prophet",
-        make=_prophet,
+        make=_late("prophet", "Prophet"),
         summary="one per coin, refitted weekly on 90 days",
         origins=DAILY,
         seconds=80.0,
