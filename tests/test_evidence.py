@@ -1,6 +1,7 @@
 """The evidence as a person meets it: opponents by name, topics in the terminal, other divisions, what a try leaves."""
 
 import json
+import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -96,6 +97,10 @@ def test_one_evaluation_leaves_all_topics_a_try_and_a_sheet(mine: Path, inside: 
         (mine / json.loads(again.out.splitlines()[-1])["report"]).with_name("report.json").read_text()
     )
     assert (found["trials"], beside["trials"]) == (1, 2)
+    kept = sqlite3.connect(mine / "mine" / "runs" / "trials.sqlite").execute(
+        "SELECT length(daily) FROM trials"
+    )
+    assert [size > 0 for (size,) in kept] == [True, True]
 
     listed = inside("runs", "mine", "--json", cwd=mine)
     assert len(json.loads(listed.out)) == 2
@@ -115,7 +120,16 @@ def test_another_division_gives_parts_and_no_word_and_joins_the_next_report(
     assert {row[0] for row in section["tables"][0]["rows"]} == {"SIM01USDT", "SIM02USDT"}
     report = inside("evaluate", "mine", "--json", cwd=mine)
     page = mine / json.loads(report.out.splitlines()[-1])["report"]
-    assert json.loads(page.with_name("report.json").read_text())["sections"][-1]["key"] == "coins"
+    found = json.loads(page.with_name("report.json").read_text())
+    assert found["sections"][-1]["key"] == "coins"
+    assert found["trials"] == 2  # the look at the coins counts
+    (run,) = (mine / "mine" / "runs").glob("coins-*/run.json")
+    run.write_text(run.read_text().replace(found["hashes"]["code"], "other"))
+    later = inside("evaluate", "mine", "--json", cwd=mine)
+    again = json.loads(
+        (mine / json.loads(later.out.splitlines()[-1])["report"]).with_name("report.json").read_text()
+    )
+    assert again["sections"][-1]["key"] != "coins"  # other code made it
     refused = inside("evaluate", "mine", "--scheme", "coins", "--holdout", cwd=mine)
     assert refused.code == 1
     assert "no holdout" in refused.err

@@ -14,7 +14,7 @@ from longshort.models.inputs import Scaler
 from longshort.models.scale import HAR, ScaleModel, har
 from longshort.models.training import chunk_starts
 from longshort.study.market import Market, open_market
-from longshort.study.robustness import gathered, past_of_split, robustness, splits_of
+from longshort.study.robustness import past_of_split, robustness, splits_of
 from longshort.study.schemes import Split, combinatorial, equal_blocks, leave_out, monthly_regimes, paths
 
 DAY = 86_400 * 10**9
@@ -161,11 +161,6 @@ def test_all_groups_cannot_be_tested_at_once() -> None:
     market = open_market(study_of("combinatorial", groups=3, test_groups=3))
     with pytest.raises(DataError, match="none is left"):
         splits_of(market)
-
-
-def test_paths_are_cut_from_the_splits_that_judge_their_blocks(markets) -> None:
-    market = markets["periods"]
-    assert gathered(market, []) == {}
 
 
 def _learnt(market: Market, split: Split) -> tuple[np.ndarray, ...]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from longshort._commands.show import sections_from, show_sections
 from longshort._commands.terminal import emit_json, progress, say
+from longshort._commands.tries import trial_of, trials_of
 from longshort.base.clock import SystemClock
 from longshort.base.errors import StudyError
 from longshort.base.files import jsonable, write_json
@@ -26,7 +27,7 @@ def divide(study: Study, *, report: Progress = lambda what, done, of: None) -> S
 
 
 def divide_into(study: Study, *, report: Progress = lambda what, done, of: None) -> tuple[Section, Path]:
-    """The section, and in which folder it lies."""
+    """The section, and in which folder it lies; the look is counted as a try on these data."""
     if study.model.kind != "lstm":
         raise StudyError(
             f"{study.model.kind} learns from the last 90 days alone: nothing of it depends on a division.",
@@ -34,6 +35,8 @@ def divide_into(study: Study, *, report: Progress = lambda what, done, of: None)
         )
     market = open_market(study, report)
     section = robustness(market, cache=job_cache(study), report=report)
+    log, development, _ = trials_of(market)
+    log.record(trial_of(development, study))
     run = Run(market, study.validation.scheme)
     run.write_study()
     plain = {"created_at": SystemClock().now(), "section": jsonable(asdict(section))}
@@ -42,15 +45,21 @@ def divide_into(study: Study, *, report: Progress = lambda what, done, of: None)
 
 
 def divided(market: Market) -> tuple[Section, ...]:
-    """What was found before on other divisions, with these data and otherwise these settings."""
+    """What was found before on other divisions, with these data, by this code and otherwise these settings."""
     found: list[Section] = []
     for scheme in DIVISIONS:
         validation = market.study.validation.model_copy(update={"scheme": scheme})
         study = market.study.model_copy(update={"validation": validation})
-        path = Run(replace(market, study=study), scheme).folder / FILE
-        if path.is_file():
+        run = Run(replace(market, study=study), scheme)
+        path = run.folder / FILE
+        if path.is_file() and _hashes(run) == run.hashes:
             found += sections_from([json.loads(path.read_text(encoding="utf-8"))["section"]])
     return tuple(found)
+
+
+def _hashes(run: Run) -> dict[str, str]:
+    """Of the study, data and code that a run was made with."""
+    return json.loads((run.folder / "run.json").read_text(encoding="utf-8"))["hashes"]
 
 
 def show_division(study: Study, *, as_json: bool) -> None:

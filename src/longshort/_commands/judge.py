@@ -1,21 +1,18 @@
 """`evaluate`: is it true? Walk forward against every rival, say so in three words, and write it all down."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from longshort._commands.divide import DIVISIONS, divided
-from longshort.base.clock import SystemClock
+from longshort._commands.tries import trial_of, trials_of
 from longshort.base.errors import StudyError
 from longshort.base.files import write_json
 from longshort.base.settings import Study
-from longshort.data.market import find_lake
 from longshort.study import evaluate as judging
 from longshort.study.market import Market, open_market
 from longshort.study.report import Report
 from longshort.study.run import Run, job_cache
-from longshort.study.trials import Stretch, Trial, TrialLog, Tried
 from longshort.study.walk import Report as Progress
 from longshort.web.audit import audit_section
 from longshort.web.report import render_report
@@ -44,13 +41,13 @@ def evaluate_into(
             "this study has no holdout to open.",
             remedy='Set validation.holdout_from, for example to "2025-01-01".',
         )
-    log, development, sealed = _trials(market)
+    log, development, sealed = trials_of(market)
     if sealed and holdout:
-        log.open_holdout(_trial(sealed, study))
+        log.open_holdout(trial_of(sealed, study))
     before = [one for one in log.tried(development) if one.settings != study.digest()]
     found = judging.evaluate(market, cache=job_cache(study), holdout=holdout, tried=before, report=report)
     if not holdout:
-        log.record(_trial(development, study, found.case.tried[-1]))
+        log.record(trial_of(development, study, found.case.tried[-1]))
     openings = log.openings(sealed) if sealed else 0
     document = found.report.beside(divided(market)).counted(
         trials=log.count(development), holdout_openings=openings
@@ -71,26 +68,3 @@ def _audited(market: Market) -> dict[str, Any] | None:
     """What the latest audit of this study and data wrote, if there was one."""
     path = Run(market, "audit").folder / "audit.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-
-
-def _trial(stretch: Stretch, study: Study, made: Tried | None = None) -> Trial:
-    blank = Trial(stretch=stretch, settings=study.digest(), recorded_at=SystemClock().now())
-    return blank if made is None else replace(blank, days=made.days, returns=made.returns)
-
-
-def _trials(market: Market) -> tuple[TrialLog, Stretch, Stretch | None]:
-    """The log of this study's lake, its development stretch, and the sealed one if there is one."""
-    study, closes, rows = market.study, market.bars.closed_at, market.development_rows
-    embedded = study.data.source == "embedded"
-    folder = study.folder / "runs" if embedded else find_lake(study.data.lake, study.folder)
-    horizons = "/".join(str(h) for h in study.target.horizons)
-    target = f"{market.bars.venue} {market.bars.interval} {horizons}"
-    if embedded:
-        target += f" {study.data.embedded_seed} {study.data.embedded_coins} {study.data.embedded_edge}"
-    development = Stretch(target=target, first_at=int(closes[0]), last_at=int(closes[rows - 1]))
-    sealed = (
-        Stretch(target=target, first_at=int(closes[rows]), last_at=int(closes[-1]))
-        if rows < len(closes)
-        else None
-    )
-    return TrialLog(folder / "trials.sqlite"), development, sealed

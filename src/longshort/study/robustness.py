@@ -26,7 +26,7 @@ from longshort.policy.steering import Steering, exposures
 from longshort.study.evidence.divisions import Part, section
 from longshort.study.market import Market, code_digest, open_market
 from longshort.study.metrics import Truth, majority_losses, per_instant, row_losses
-from longshort.study.money import rule_of
+from longshort.study.money import daily_sharpe, rule_of
 from longshort.study.recipe import recipe_digest
 from longshort.study.report import Comparison
 from longshort.study.schemes import (
@@ -38,7 +38,6 @@ from longshort.study.schemes import (
     paths,
 )
 from longshort.study.section import Section
-from longshort.study.tearsheet import figures
 from longshort.study.verdict import compare
 from longshort.study.walk import Report as Progress
 
@@ -211,7 +210,7 @@ def _compared(market: Market, told: Sequence[Told]) -> list[Comparison]:
                     grid_row=grid_row,
                 )
             )
-    return found  # fmt: skip
+    return found
 
 
 def _sharpe(market: Market, told: Sequence[Told]) -> float | None:
@@ -226,7 +225,7 @@ def _sharpe(market: Market, told: Sequence[Told]) -> float | None:
         ledger = run_ledger(bars, wishes, rule.costs, starting_balance=market.study.trading.starting_balance)
     except NotComputable:
         return None
-    return figures(ledger.equity, ledger.starting_balance, market.bars.bars_per_year).sharpe
+    return daily_sharpe(ledger)
 
 
 def _cut(told: Told, block: range) -> Told:
