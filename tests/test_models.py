@@ -16,11 +16,12 @@ from longshort.features.targets import make_targets
 from longshort.models.bundle import Bundle
 from longshort.models.forecast import Forecast, StudentT
 from longshort.models.forecaster import Fitted, Forecaster, Past
+from longshort.models.heads.student_t import negative_log_density
 from longshort.models.inputs import Scaler
 from longshort.models.lstm import FittedLSTM, LSTMForecaster
 from longshort.models.memory import Rows, TwoStates, run
 from longshort.models.naive import PreviousValue, SeasonalNaive
-from longshort.models.network import Network, NetworkConfig, negative_log_density
+from longshort.models.network import Network, NetworkConfig
 from longshort.models.scale import fit_scale, scale_models
 from longshort.models.training import chunk_starts
 
@@ -205,7 +206,7 @@ def test_only_rows_up_to_t_have_a_gradient_in_the_output_at_t() -> None:
 
 def test_the_network_can_memorise_one_batch() -> None:
     torch.manual_seed(0)
-    network = Network(NetworkConfig(inputs=4, horizons=1, hidden=32, dropout=0.0))
+    network = Network(NetworkConfig(inputs=4, horizons=1, model=ModelSettings(hidden=32, dropout=0.0)))
     window, target = torch.randn(12, 6, 4), torch.randn(12, 6, 1)
     optimiser = torch.optim.Adam(network.parameters(), lr=0.02)
     losses: list[float] = []
@@ -350,9 +351,9 @@ def test_a_bundle_that_does_not_fit_the_study_is_refused(fitted, study, symbols,
 def a_network(inputs: int) -> Network:
     """A network that hardly forgets, so that what it could read would show."""
     torch.manual_seed(0)
-    network = Network(NetworkConfig(inputs=inputs, horizons=2, hidden=8)).eval()
+    network = Network(NetworkConfig(inputs=inputs, horizons=2, model=ModelSettings(hidden=8))).eval()
     with torch.no_grad():
-        network.lstm.bias_hh_l0[8:16] = 6.0
+        network.backbone.layers[0].bias_hh_l0[8:16] = 6.0
     return network
 
 

@@ -87,13 +87,24 @@ class TargetSettings(Section):
 
 
 class ModelSettings(Section):
-    """The shape of the network, how many are averaged, and the share of HAR in the log scale."""
+    """Which network, its shape, what it states, how many are averaged, and with what their scale is shared.
 
-    kind: Literal["lstm", "prophet"] = "lstm"
+    `window` is how many rows attention or a convolution looks back, `coin_width` the size of what is learnt of each
+    coin alone. `anchor_share` is the anchor's share in the logarithm of the scale.
+    """
+
+    kind: str = "lstm"
     hidden: int = Field(default=48, ge=4, le=1024)
+    layers: int = Field(default=1, ge=1, le=8)
     dropout: float = Field(default=0.25, ge=0.0, lt=1.0)
+    window: int = Field(default=24, ge=2, le=512)
+    layer_norm: bool = False
+    residual: bool = False
+    coin_width: int = Field(default=0, ge=0, le=64)
+    head: str = "student-t"
     seeds: tuple[int, ...] = (1, 2, 3)
-    har_share: float = Field(default=0.5, ge=0.0, le=1.0)
+    anchor: Literal["har", "lightgbm"] = "har"
+    anchor_share: float = Field(default=0.5, ge=0.0, le=1.0)
     restart_rows: int = Field(default=256, ge=32)
 
 

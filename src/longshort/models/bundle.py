@@ -19,10 +19,11 @@ from longshort.base.files import digest, write_atomically, write_json
 from longshort.base.settings import ModelSettings, Study
 from longshort.models.inputs import Scaler
 from longshort.models.lstm import FittedLSTM
+from longshort.models.networks.catalog import kind_of
 from longshort.models.scale import HAR, FittedScale, har
 from longshort.models.training import Curve, Member
 
-FORMAT = 2
+FORMAT = 3
 MADE_BY = ("features", "target", "model")  # the sections that a bundle cannot be used without agreeing on
 MEMORY = "memory/"  # before the names of the features' state, among the weights
 RETRAIN = "Train again with `longshort train STUDY`."
@@ -170,6 +171,8 @@ class Bundle:
                     HAR, horizons, har, np.array(plain["har"]["beta"]), np.array(plain["har"]["df"])
                 ),
                 mean_weights=tuple(plain["mean_weights"]),
+                coins=len(plain["symbols"]),
+                name=kind_of(model).name,
             ),
             symbols=tuple(plain["symbols"]),
             interval=plain["interval"],
@@ -206,7 +209,7 @@ def _member(plain: dict[str, Any], weights: dict[str, np.ndarray], horizons: int
         weights=tuple(states),
         curve=Curve(
             steps=tuple(curve["steps"]),
-            log_density=tuple(tuple(v) for v in curve["log_density"]),
+            score=tuple(tuple(v) for v in curve["score"]),
             best_step=tuple(curve["best_step"]),
             seconds=curve["seconds"],
         ),

@@ -8,11 +8,14 @@ from jaxtyping import Float32
 
 from longshort.base.settings import ModelSettings, TrainingSettings
 from longshort.features.panel import Panel
-from longshort.models.forecast import Forecast, StudentT
+from longshort.models.forecast import Forecast
 from longshort.models.forecaster import Fitted, ForecastStream, Past, volatility_over
+from longshort.models.heads.catalog import head_named
+from longshort.models.heads.head import Reading, average
 from longshort.models.inputs import Scaler
 from longshort.models.memory import Rows, TwoStates, context_start, run
-from longshort.models.network import Network, NetworkConfig, law
+from longshort.models.network import Network, NetworkConfig
+from longshort.models.networks.catalog import kind_of
 from longshort.models.opponents import NETWORK
 from longshort.models.scale import HAR, FittedScale, ScaleModel, har
 from longshort.models.shrink import mean_weight
@@ -41,7 +44,7 @@ class LSTMForecaster:
 class FittedLSTM:
     """Trained members, the scaler they share, and the HAR model that their scale is averaged with.
 
-    The share of HAR in the log scale is `har_share`: networks find what HAR cannot see, HAR errs less where they
+    The share of HAR in the log scale is `anchor_share`: networks find what HAR cannot see, HAR errs less where they
     have seen little. All coins always run together at one width.
     """
 
@@ -51,6 +54,7 @@ class FittedLSTM:
     members: tuple[Member, ...]
     anchor: FittedScale
     mean_weights: tuple[float, ...]
+    coins: int
     name: str = NAME
 
     @classmethod
@@ -60,7 +64,7 @@ class FittedLSTM:
         """Average members, and learn on the validation rows how much of their mean to believe."""
         horizons = past.targets.horizons
         came = past.scaled_targets()[past.validation.start : past.validation.stop]
-        mean = _average(np.stack([member.validation_mean for member in members])).astype(np.float64)
+        mean = average(np.stack([member.validation_mean for member in members])).astype(np.float64)
         usable = past.panel.usable[past.validation.start : past.validation.stop, :, None]
         mean = np.where(usable, mean, np.nan)
         weights = [mean_weight(mean[:, :, k], came[:, :, k], horizon) for k, horizon in enumerate(horizons)]
@@ -71,6 +75,8 @@ class FittedLSTM:
             members=members,
             anchor=anchor,
             mean_weights=tuple(weights),
+            coins=len(past.panel.symbols),
+            name=kind_of(model).name,
         )
 
     def predict(self, panel: Panel, rows: range) -> Forecast:
@@ -95,7 +101,9 @@ class FittedLSTM:
         """The different networks: horizons of one seed that stopped at the same step share theirs."""
         return [self._network(member.weights[k]) for member, k in self._distinct()]
 
-    def forecast(self, outputs: list[Float32[np.ndarray, "time asset horizon 3"]], panel: Panel) -> Forecast:
+    def forecast(
+        self, outputs: list[Float32[np.ndarray, "time asset horizon output"]], panel: Panel
+    ) -> Forecast:
         """Average location, log scale and log df over members, and give them the scale of log returns."""
         home = {(member.seed, member.curve.best_step[k]): i for i, (member, k) in enumerate(self._distinct())}
         members = [
@@ -105,29 +113,19 @@ class FittedLSTM:
             )
             for member in self.members
         ]
-        raw = np.stack(members)  # (member, time, asset, horizon, 3)
-        loc, log_scale, df = (part.numpy().astype(np.float64) for part in law(torch.from_numpy(raw)))
-        unit = volatility_over(panel, self.horizons)
-        usable = panel.usable[:, :, None]
-        har_law = self.anchor.law(panel)
-        share = self.model.har_share
-        student = StudentT(
-            loc=np.where(usable, _average(loc) * np.asarray(self.mean_weights) * unit, np.nan),
-            scale=np.where(
-                usable,
-                np.exp((1 - share) * (_average(log_scale) + np.log(unit)) + share * np.log(har_law.scale)),
-                np.nan,
-            ),
-            df=np.where(
-                usable, np.exp((1 - share) * _average(np.log(df)) + share * np.log(har_law.df)), np.nan
-            ),
+        raw = np.stack(members)  # (member, time, asset, horizon, output)
+        reading = Reading(
+            unit=np.where(panel.usable[:, :, None], volatility_over(panel, self.horizons), np.nan),
+            anchor=self.anchor.law(panel),
+            share=self.model.anchor_share,
+            mean_weights=self.mean_weights,
         )
         return Forecast(
             model=self.name,
             closed_at=panel.closed_at,
             symbols=panel.symbols,
             horizons=self.horizons,
-            law=student,
+            law=head_named(self.model.head).law(raw, reading),
         )
 
     def _distinct(self) -> list[tuple[Member, int]]:
@@ -142,8 +140,8 @@ class FittedLSTM:
         config = NetworkConfig(
             inputs=self.scaler.width,
             horizons=len(self.horizons),
-            hidden=self.model.hidden,
-            dropout=self.model.dropout,
+            coins=self.coins,
+            model=self.model,
         )
         network = Network(config)
         network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
@@ -171,10 +169,3 @@ class LSTMStream:
 def as_rows(scaler: Scaler, panel: Panel) -> Rows:
     """A panel as the network reads it."""
     return Rows(inputs=scaler.inputs(panel), grid_row=panel.grid_row, restart=panel.restart)
-
-
-def _average(values: np.ndarray) -> np.ndarray:
-    total = values[0]
-    for member in values[1:]:  # in order: the same bits for one row as for many
-        total = total + member
-    return total / len(values)

@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
-from longshort.models.network import Network, State
+from longshort.models.network import Network
+from longshort.models.networks.backbone import State
 
 Inputs = Float32[np.ndarray, "time asset input"]
 
@@ -51,45 +52,55 @@ class TwoStates:
         self._state: State | None = None
 
     @torch.inference_mode()
-    def extend(self, rows: Rows) -> Float32[np.ndarray, "time asset horizon 3"]:
+    def extend(self, rows: Rows) -> Float32[np.ndarray, "time asset horizon output"]:
         """The raw outputs of the rows that follow those seen so far."""
         assets = rows.inputs.shape[1]
         inputs = torch.from_numpy(np.concatenate([rows.inputs, rows.inputs], axis=1))
         boundary = rows.grid_row % self._restart_rows == 0
-        cuts = [
-            0,
-            *[int(t) for t in np.flatnonzero(boundary | rows.restart.any(axis=1)) if t > 0],
-            len(inputs),
-        ]
         pieces: list[Tensor] = []
-        for begin, end in pairwise(cuts if len(inputs) else [0]):
+        for begin, end in pairwise(self._cuts(boundary | rows.restart.any(axis=1))):
             if self._state is not None and (boundary[begin] or rows.restart[begin].any()):
                 self._state = self._renewed(self._state, rows.restart[begin], shift=bool(boundary[begin]))
-            hidden, self._state = self._network.lstm(inputs[begin:end], self._state)
-            pieces.append(self._network.read(hidden[:, :assets], inputs[begin:end, :assets]))
+            window = self._network.embed(inputs[begin:end], torch.arange(assets).repeat(2))
+            hidden, self._state = self._network.backbone(window, self._state)
+            pieces.append(self._network.read(hidden[:, :assets], window[:, :assets]))
         if not pieces:
-            return np.zeros((0, assets, self._network.config.horizons, 3), dtype=np.float32)
+            return no_rows(self._network, assets)
         return torch.cat(pieces).numpy()
+
+    def _cuts(self, changes: Bool[np.ndarray, " time"]) -> list[int]:
+        """Where pieces begin that a network may read in one go, and the end."""
+        if not len(changes):
+            return [0]
+        if not self._network.backbone.exact_pieces:
+            return list(range(len(changes) + 1))
+        return [0, *[int(t) for t in np.flatnonzero(changes) if t > 0], len(changes)]
 
     def _renewed(self, state: State, restart: Bool[np.ndarray, " asset"], *, shift: bool) -> State:
         """At a block's first row the younger state becomes the older; a coin back from a long gap forgets."""
         assets = len(restart)
-        keep = torch.from_numpy(~np.concatenate([restart, restart])).float()[None, :, None]
+        keep = torch.from_numpy(~np.concatenate([restart, restart]))
         parts = [
             torch.cat([part[:, assets:], torch.zeros_like(part[:, :assets])], dim=1) if shift else part
             for part in state
         ]
-        return parts[0] * keep, parts[1] * keep
+        return tuple(torch.where(keep.view(1, -1, *[1] * (part.ndim - 2)), part, 0.0) for part in parts)
 
 
 def run(
     network: Network, rows: Rows, wanted: range, restart_rows: int
-) -> Float32[np.ndarray, "wanted asset horizon 3"]:
+) -> Float32[np.ndarray, "wanted asset horizon output"]:
     """Raw outputs of the wanted rows; earlier rows are context."""
     if not len(wanted):
-        return np.zeros((0, rows.inputs.shape[1], network.config.horizons, 3), dtype=np.float32)
+        return no_rows(network, rows.inputs.shape[1])
     begin = context_start(rows.grid_row[: wanted.start + 1], restart_rows)
     return TwoStates(network, restart_rows).extend(rows[begin : wanted.stop])[wanted.start - begin :]
+
+
+def no_rows(network: Network, assets: int) -> Float32[np.ndarray, "time asset horizon output"]:
+    """The raw outputs of no rows at all."""
+    config = network.config
+    return np.zeros((0, assets, config.horizons, config.head.width), dtype=np.float32)
 
 
 def context_start(grid_row: Int64[np.ndarray, " time"], restart_rows: int) -> int:

@@ -1,4 +1,4 @@
-"""The network: one LSTM over all coins, a Student-t head per horizon, and a linear path around both.
+"""The network: a member of the family over all coins, a head per horizon, and a linear path around both.
 
 It reads standardised rows and answers in volatility units; what a unit is worth in log returns is the caller's.
 """
@@ -6,13 +6,15 @@ It reads standardised rows and answers in volatility units; what a unit is worth
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from longshort.models.scale import MIN_DF
+from longshort.base.settings import ModelSettings
+from longshort.models.heads.catalog import head_named
+from longshort.models.heads.head import Head
+from longshort.models.networks.backbone import Backbone, ChunkDropout, Shape, State
+from longshort.models.networks.catalog import kind_of
 
-State = tuple[Tensor, Tensor]
-START_DF = 4.0
 LEAST_ROWS = 128
 
 
@@ -22,56 +24,60 @@ class NetworkConfig:
 
     inputs: int
     horizons: int
-    hidden: int = 48
-    dropout: float = 0.25
+    model: ModelSettings
+    coins: int = 1
 
-
-class ChunkDropout(nn.Module):
-    """Dropout whose mask is drawn once per chunk and kept over time: Gal and Ghahramani (2016)."""
-
-    def __init__(self, rate: float) -> None:
-        super().__init__()
-        self.rate = rate
-
-    def forward(self, values: Float[Tensor, "time batch channel"]) -> Float[Tensor, "time batch channel"]:
-        """The values, in training with a share of the channels of each chunk set to zero."""
-        if not self.training or self.rate == 0.0:
-            return values
-        keep = torch.empty_like(values[:1]).bernoulli_(1.0 - self.rate)
-        return values * (keep / (1.0 - self.rate))
+    @property
+    def head(self) -> Head:
+        """What the outputs mean."""
+        return head_named(self.model.head)
 
 
 class Network(nn.Module):
-    """Location, log scale and log degrees of freedom per horizon, from an LSTM's hidden state and the inputs."""
+    """Raw outputs per row and horizon, from a backbone's hidden state and the inputs."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
-        self.lstm = nn.LSTM(config.inputs, config.hidden)
-        self.head = nn.Linear(config.hidden, 3 * config.horizons)
-        self.skip = nn.Linear(config.inputs, 3 * config.horizons, bias=False)
-        self.drop = ChunkDropout(config.dropout)
+        model = config.model
+        inputs = config.inputs + model.coin_width
+        self.outputs = config.horizons * config.head.width
+        self.backbone: Backbone = kind_of(model).load()(inputs, Shape.of(model))
+        self.head = nn.Linear(self.backbone.width, self.outputs)
+        self.skip = nn.Linear(inputs, self.outputs, bias=False)
+        self.drop = ChunkDropout(model.dropout)
+        self.coins = nn.Embedding(config.coins, model.coin_width) if model.coin_width else None
         with torch.no_grad():
-            for name, weight in self.lstm.named_parameters():
-                if "bias_hh" in name:
-                    weight[config.hidden : 2 * config.hidden] = (
-                        1.0  # remember at first: Jozefowicz et al. (2015)
-                    )
             self.head.weight *= 0.1
             self.skip.weight.zero_()
             self.head.bias.zero_()
+            if self.coins is not None:
+                self.coins.weight.zero_()  # a coin that was never learnt from is like none
 
     def forward(
-        self, window: Float[Tensor, "time batch feature"], state: State | None = None
-    ) -> tuple[Float[Tensor, "time batch horizon 3"], State]:
-        """Raw outputs per row (see `law`) and the state after the last row."""
-        window = self.drop(window)
-        hidden, after = self.lstm(window, state)  # (time, batch, hidden)
+        self,
+        window: Float[Tensor, "time batch feature"],
+        state: State | None = None,
+        coins: Int64[Tensor, " batch"] | None = None,
+    ) -> tuple[Float[Tensor, "time batch horizon output"], State]:
+        """Raw outputs per row, which `config.head` reads, and the state after the last row."""
+        window = self.embed(self.drop(window), coins)
+        hidden, after = self.backbone(window, state)
         return self.read(self.drop(hidden), window), after
 
+    def embed(
+        self, window: Float[Tensor, "time batch feature"], coins: Int64[Tensor, " batch"] | None
+    ) -> Float[Tensor, "time batch input"]:
+        """Inputs, with what is learnt of each coin beside them where the study asks for it."""
+        if self.coins is None:
+            return window
+        if coins is None:
+            coins = torch.zeros(window.shape[1], dtype=torch.int64, device=window.device)
+        return torch.cat([window, self.coins(coins).expand(len(window), -1, -1)], dim=2)
+
     def read(
-        self, hidden: Float[Tensor, "time batch hidden"], window: Float[Tensor, "time batch feature"]
-    ) -> Float[Tensor, "time batch horizon 3"]:
+        self, hidden: Float[Tensor, "time batch hidden"], window: Float[Tensor, "time batch input"]
+    ) -> Float[Tensor, "time batch horizon output"]:
         """Raw outputs from hidden states and inputs; the same bits for one row as for thousands.
 
         A product of few rows takes another path through the processor than one of many, and rounds otherwise: so
@@ -82,21 +88,4 @@ class Network(nn.Module):
         rows = nn.functional.pad(hidden.flatten(0, 1), (0, 0, 0, short))
         inputs = nn.functional.pad(window.flatten(0, 1), (0, 0, 0, short))
         raw = (self.head(rows) + self.skip(inputs))[: times * batch]
-        return raw.reshape(times, batch, self.config.horizons, 3)
-
-
-def law(raw: Float[Tensor, "*cell 3"]) -> tuple[Tensor, Tensor, Tensor]:
-    """Location, log scale and degrees of freedom (above 2) in volatility units, of raw outputs."""
-    loc, log_scale, raw_df = raw.unbind(-1)
-    return loc, log_scale, MIN_DF + (START_DF - MIN_DF) * torch.exp(raw_df.clamp(-3.0, 3.0))
-
-
-def negative_log_density(
-    raw: Float[Tensor, "*cell 3"], target: Float[Tensor, "*cell"]
-) -> Float[Tensor, "*cell"]:
-    """Minus the log density of a Student-t, in nats; constants in the target's unit left in."""
-    loc, log_scale, df = law(raw)
-    z = (target - loc) * torch.exp(-log_scale)
-    half = 0.5 * (df + 1.0)
-    norm = torch.lgamma(half) - torch.lgamma(0.5 * df) - 0.5 * torch.log(df * torch.pi)
-    return log_scale + half * torch.log1p(z * z / df) - norm
+        return raw.reshape(times, batch, self.config.horizons, -1)

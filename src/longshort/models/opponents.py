@@ -12,6 +12,7 @@ from longshort.base.settings import Study
 from longshort.base.tables import nearest
 from longshort.models.forecaster import Forecaster
 from longshort.models.naive import Drift, PreviousValue, SeasonalNaive
+from longshort.models.networks.catalog import kind_of
 from longshort.models.scale import EWMA, EXPANDING, HAR, ScaleModel, ewma, expanding, har
 
 Horizons = tuple[int, ...]
@@ -163,18 +164,19 @@ def find_opponents(keys: Sequence[str]) -> tuple[Opponent, ...]:
 
 
 def model_of(study: Study) -> Forecaster | None:
-    """What a study judges and trades in place of the network, speaking at every bar; None: the network."""
-    if study.model.kind == "lstm":
-        return None
-    from longshort.models.prophet import Prophet
+    """What a study judges and trades in place of a network, speaking at every bar; None: a network."""
+    if study.model.kind == "prophet":
+        from longshort.models.prophet import Prophet
 
-    return Prophet(study.target.horizons, every=1)
+        return Prophet(study.target.horizons, every=1)
+    kind_of(study.model)
+    return None
 
 
 def model_name(study: Study) -> str:
     """What reports call the forecaster that a study judges."""
     model = model_of(study)
-    return NETWORK if model is None else model.name
+    return kind_of(study.model).name if model is None else model.name
 
 
 def opponent_named(name: str) -> Opponent:

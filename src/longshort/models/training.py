@@ -17,10 +17,11 @@ from torch import Tensor
 
 from longshort.base.errors import DataError, LongshortError
 from longshort.base.settings import ModelSettings, TrainingSettings
-from longshort.models.forecaster import Past
+from longshort.models.forecaster import Past, volatility_over
+from longshort.models.heads.head import Came, Cells
 from longshort.models.inputs import Scaler
 from longshort.models.memory import Rows, run
-from longshort.models.network import Network, NetworkConfig, negative_log_density
+from longshort.models.network import Network, NetworkConfig
 
 WARM_UP_SHARE = 0.1
 GRADIENT_NORM = 1.0
@@ -30,10 +31,13 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """Validation log density per horizon at each check; `best_step` is where each horizon stopped."""
+    """What the validation rows say at each check: minus the head's loss, per horizon; for a density its mean logarithm.
+
+    `best_step` is where each horizon stopped.
+    """
 
     steps: tuple[int, ...]
-    log_density: tuple[tuple[float, ...], ...]
+    score: tuple[tuple[float, ...], ...]
     best_step: tuple[int, ...]
     seconds: float
 
@@ -73,29 +77,30 @@ class Trainer:
         self._starts = chunk_starts(past, training, learn)
         self._validation = past.validation
         self._scored = _by_asset(past.panel.usable[:, :, None]) & torch.isfinite(self._target)
+        self._target = torch.where(self._scored, self._target, 0.0)
+        unit = volatility_over(past.panel, past.targets.horizons).astype(np.float32)
+        self._unit = torch.where(self._scored, _by_asset(unit), 1.0)
         torch.manual_seed(seed)
         config = NetworkConfig(
             inputs=self._inputs.shape[2],
             horizons=self._target.shape[2],
-            hidden=model.hidden,
-            dropout=model.dropout,
+            coins=self._inputs.shape[0],
+            model=model,
         )
+        self.head = config.head
         self.network = Network(config)
         self._optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay
         )
 
     def step(self, number: int) -> float:
-        """One gradient step on a batch of chunks; returns the loss in nats."""
+        """One gradient step on a batch of chunks; returns the loss."""
         self.network.train()
         for group in self._optimiser.param_groups:
             group["lr"] = self.training.learning_rate * schedule(number / self.training.steps)
-        window, target, scored = self._batch()
-        raw, _ = self.network(window)
-        burn_in = self.training.burn_in_bars
-        raw, target, scored = raw[burn_in:], target[burn_in:], scored[burn_in:]
-        density = torch.where(scored, negative_log_density(raw, torch.where(scored, target, 0.0)), 0.0)
-        loss = (density.sum(dim=(0, 1)) / scored.sum(dim=(0, 1)).clamp(min=1)).mean()  # mean over horizons
+        window, came, coins = self._batch()
+        raw, _ = self.network(window, coins=coins)
+        loss = self._mean(self.head.loss(raw[self.training.burn_in_bars :], came), came).mean()
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM)
@@ -103,33 +108,46 @@ class Trainer:
         return float(loss.detach())
 
     def validate(self) -> Float32[np.ndarray, " horizon"]:
-        """Mean log density of the validation rows, per horizon, in nats per volatility unit."""
+        """Minus the mean loss of the validation rows, per horizon."""
         raw = torch.from_numpy(run(self.network, self._rows, self._validation, self.model.restart_rows))
         part = slice(self._validation.start, self._validation.stop)
-        target, scored = (values[:, part].transpose(0, 1) for values in (self._target, self._scored))
+        came = Came(
+            **{
+                name: values[:, part].transpose(0, 1)
+                for name, values in (("target", self._target), ("scored", self._scored), ("unit", self._unit))
+            }
+        )
         with torch.inference_mode():
-            density = torch.where(scored, -negative_log_density(raw, torch.where(scored, target, 0.0)), 0.0)
-            return (density.sum(dim=(0, 1)) / scored.sum(dim=(0, 1)).clamp(min=1)).numpy()
+            return -self._mean(self.head.loss(raw, came), came).numpy()
+
+    def _mean(self, cells: Cells, came: Came) -> Tensor:
+        """The mean over the scored cells of each horizon."""
+        counted = torch.where(came.scored, cells, 0.0).sum(dim=(0, 1))
+        return counted / came.scored.sum(dim=(0, 1)).clamp(min=1)
 
     def validation_mean(self, weights: Sequence[Weights]) -> Float32[np.ndarray, "time asset horizon"]:
         """The mean forecast for the validation rows, each horizon by its own weights."""
         means: list[Float32[np.ndarray, "time asset"]] = []
         for k, state in enumerate(weights):
             self.network.load_state_dict(state)
-            means.append(run(self.network, self._rows, self._validation, self.model.restart_rows)[:, :, k, 0])
+            raw = run(self.network, self._rows, self._validation, self.model.restart_rows)
+            means.append(self.head.mean(raw[None])[0, :, :, k])
         return np.stack(means, axis=2)
 
     def weights(self) -> Weights:
         """A copy of the weights as they are."""
         return copy.deepcopy(self.network.state_dict())
 
-    def _batch(self) -> tuple[Tensor, Tensor, Tensor]:
-        chosen = self._starts[self._rng.integers(len(self._starts), size=self.training.batch_chunks)].tolist()
-        return (
-            self._chunks(self._inputs, chosen),
-            self._chunks(self._target, chosen),
-            self._chunks(self._scored, chosen),
+    def _batch(self) -> tuple[Tensor, Came, Tensor]:
+        """Inputs of some chunks, what came after their rows that count, and whose they are."""
+        chosen = self._starts[self._rng.integers(len(self._starts), size=self.training.batch_chunks)]
+        places = chosen.tolist()
+        target, scored, unit = (
+            self._chunks(values, places)[self.training.burn_in_bars :]
+            for values in (self._target, self._scored, self._unit)
         )
+        coins = torch.from_numpy(np.ascontiguousarray(chosen[:, 1]))
+        return self._chunks(self._inputs, places), Came(target=target, scored=scored, unit=unit), coins
 
     def _chunks(self, by_asset: Tensor, chosen: list[list[int]]) -> Tensor:
         """Stretches of consecutive rows side by side, (time, chunk, ...): one block of memory is read for each."""
@@ -166,7 +184,7 @@ def fit_member(
             progress(training.steps + number, 2 * training.steps)
     curve = Curve(
         steps=tuple(search.steps),
-        log_density=tuple(search.history),
+        score=tuple(search.history),
         best_step=tuple(search.best_step),
         seconds=time.perf_counter() - began,
     )

@@ -269,7 +269,7 @@ def _job(market: Market, split: Split, seed: int) -> Job:
     study = market.study
     plain = study.model_dump(mode="json", include={"data", "features", "target", "training"})
     plain["training"].pop("processes")
-    shape = {k: v for k, v in study.model.model_dump().items() if k not in ("seeds", "har_share")}
+    shape = {k: v for k, v in study.model.model_dump().items() if k not in ("seeds", "anchor_share")}
     share, seen = study.validation.validation_share, market.bars[: market.development_rows].digest()
     named = (str(split), str(plain), str(shape), str(share), *market.recipe.names, recipe_digest(study))
     key = digest(f"split {seed}", *named, seen, code_digest())

@@ -13,7 +13,7 @@ from longshort.base.jobs import Job, run_jobs, usable_processors
 from longshort.base.settings import Study
 from longshort.models.forecast import Forecast
 from longshort.models.forecaster import Fitted, Past
-from longshort.models.lstm import NAME, FittedLSTM
+from longshort.models.lstm import FittedLSTM
 from longshort.models.opponents import (
     OPPONENTS,
     Opponent,
@@ -91,7 +91,7 @@ def walk(
         if model_of(market.study) is None
     ]
     for done, (number, spoken) in enumerate(run_jobs(speaking, cache=cache, processes=processes)):
-        results[_Task(number, "network", NAME)] = spoken
+        results[_Task(number, "network", model_name(market.study))] = spoken
         report("forecasting", done + 1, len(speaking))
     played = [_assemble(market.study, k, results) for k, _ in enumerate(folds)]
     return Walk(
@@ -158,7 +158,7 @@ def _key(market: Market, fold: Fold, sections: list[str], name: str) -> str:
 def _settings(study: Study, sections: list[str]) -> str:
     """What a fit depends on: other seeds, how fits are averaged, and how many processes run do not count."""
     plain = study.model_dump(mode="json", include=set(sections))
-    for key in ("seeds", "har_share"):
+    for key in ("seeds", "anchor", "anchor_share"):
         plain.get("model", {}).pop(key, None)
     plain.get("training", {}).pop("processes", None)
     return str(plain)
@@ -187,7 +187,7 @@ def _network_job(market: Market, fold: Fold, number: int, results: dict[_Task, A
     study = market.study
     members = tuple(results[_Task(number, "member", str(seed))] for seed in study.model.seeds)
     keys = [member_job(market, fold, seed).key for seed in study.model.seeds]
-    rest = (opponent_job(market, fold, HAR).key, str(study.model.har_share), str(fold.test))
+    rest = (opponent_job(market, fold, HAR).key, str(study.model.anchor_share), str(fold.test))
     anchor = results[_Task(number, "opponent", HAR)].fitted
     return Job(
         key=digest("speak", *keys, *rest), function=play_network, arguments=(study, fold, members, anchor)

@@ -19,7 +19,7 @@ from longshort.features.targets import Targets, make_targets
 from longshort.models.forecast import StudentT
 from longshort.models.forecaster import Fitted, Past, volatility_over
 from longshort.models.lstm import FittedLSTM
-from longshort.models.opponents import NETWORK, model_name, model_of
+from longshort.models.opponents import model_name, model_of
 from longshort.models.scale import HAR, FittedScale, fit_scale, scale_models
 from longshort.models.training import chunk_starts, fit_member
 from longshort.policy.exposure import Exposure
@@ -155,7 +155,7 @@ def fit_fold(market: Market, fold: Fold) -> dict[str, Fitted]:
     if model is not None:
         return {model.name: model.fit(past), **scales}
     members = tuple(fit_member(past, study.model, study.training, seed) for seed in study.model.seeds)
-    return {NETWORK: FittedLSTM.of(past, study.model, members, scales[HAR]), **scales}
+    return {model_name(study): FittedLSTM.of(past, study.model, members, scales[HAR]), **scales}
 
 
 def _split(market: Market, fold: Fold, number: int) -> Split:

@@ -194,5 +194,5 @@ def _axes(case: Case) -> tuple[tuple[str, ...], tuple[int, ...]]:
 def _seed_scores(case: Case) -> Float64[np.ndarray, "fold seed horizon"]:
     """The best validation log density of each seed, where the model is an ensemble of seeds."""
     folds = [getattr(models.get(case.model), "members", ()) for models in case.walk.fitted]
-    best = [[np.max(member.curve.log_density, axis=0) for member in members] for members in folds]
+    best = [[np.max(member.curve.score, axis=0) for member in members] for members in folds]
     return np.array(best, dtype=np.float64) if best and all(best) else np.zeros((0, 0, 0))
