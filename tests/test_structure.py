@@ -236,5 +236,16 @@ def test_the_lock_pins_everything_that_is_declared_and_nothing_of_a_machine() ->
 def test_extras_are_named_for_what_they_do_and_hold_something() -> None:
     extras = PROJECT["project"]["optional-dependencies"]
 
-    assert set(extras) == {"baselines", "classifier", "exchange", "news", "stocks", "trade", "all", "dev"}
+    assert set(extras) == {
+        "baselines",
+        "classifier",
+        "exchange",
+        "export",
+        "news",
+        "stocks",
+        "trade",
+        "tune",
+        "all",
+        "dev",
+    }
     assert all(extras.values())
