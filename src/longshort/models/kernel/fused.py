@@ -9,9 +9,10 @@ tiles; what was added is zero, and stays so.
 All of it lives in one module, because numba's cache looks at the date of a function's own file only.
 """
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from jaxtyping import Float32
@@ -24,7 +25,8 @@ from longshort.features.kernels import compiled
 FEATURES = binding.get_host_cpu_features()
 LANES = 16 if FEATURES.get("avx512f") else 8 if FEATURES.get("avx2") else 4
 TILE_ROWS = 2 if LANES == 8 else 6  # accumulators: 4 vectors a row, of 16 registers with AVX2, else of 32
-CHUNK_ROWS = 96  # rows of gate gradients that stay in the first cache while they are multiplied
+CHUNK_ROWS = 192  # rows of gate gradients that are collected before they are multiplied
+NEAR_ROWS = 64  # and so many of them at once
 FLOAT, BYTE, WORD = ir.FloatType(), ir.IntType(8), ir.IntType(64)
 VECTOR = ir.VectorType(FLOAT, LANES)
 FAST = ("contract", "nsz", "arcp")
@@ -45,7 +47,7 @@ Blocks = Float32[np.ndarray, "block column lane"]
 class Lanes:
     """A vector of numbers in registers, with arithmetic."""
 
-    builder: ir.IRBuilder
+    builder: Any
     value: Any
 
     def __add__(self, other: "Lanes | float") -> "Lanes":
@@ -99,7 +101,7 @@ def polynomial(argument: Lanes, coefficients: tuple[float, ...]) -> Lanes:
 class Memory:
     """An array as compiled code sees it: numbers and vectors at places counted in bytes from its start."""
 
-    def __init__(self, context: Any, builder: ir.IRBuilder, kind: Any, value: Any) -> None:
+    def __init__(self, context: Any, builder: Any, kind: Any, value: Any) -> None:
         array = context.make_array(kind)(context, builder, value)
         self._builder = builder
         self._start = builder.bitcast(array.data, BYTE.as_pointer())
@@ -134,17 +136,26 @@ def _word(number: Any) -> Any:
     return WORD(number) if isinstance(number, int) else number
 
 
-def _memories(context: Any, builder: ir.IRBuilder, signature: Any, values: Any) -> list[Memory]:
-    return [Memory(context, builder, k, v) for k, v in zip(signature.args, values, strict=True)]
+def tile(code: Callable[..., None]) -> Callable[..., None]:
+    """What `code` writes with a builder and the memories of arrays, as a function that compiled code can call."""
+
+    def typed(_: Any, *kinds: Any) -> Any:
+        def write(context: Any, builder: Any, _: Any, values: Any) -> Any:
+            code(builder, *(Memory(context, builder, k, v) for k, v in zip(kinds, values, strict=True)))
+            return context.get_dummy_value()
+
+        return types.none(*kinds), write
+
+    vars(typed)["__signature__"] = inspect.signature(code)  # by which numba counts the arguments
+    return cast("Callable[..., None]", intrinsic(typed))
 
 
-def _product(
-    builder: ir.IRBuilder, left: Memory, right: Memory, start: list[list[Lanes]]
-) -> list[list[Lanes]]:
-    """Rows of the left times columns of the right, added to the start: as many of each as the start has."""
-    sums = [[cgutils.alloca_once_value(builder, one.value) for one in row] for row in start]
+def _product(builder: Any, left: Memory, right: Memory, vectors: int) -> list[list[Lanes]]:
+    """`TILE_ROWS` rows of the left times so many vectors of columns of the right."""
+    zero = ir.Constant(VECTOR, [0.0] * LANES)
+    sums = [[cgutils.alloca_once_value(builder, zero) for _ in range(vectors)] for _ in range(TILE_ROWS)]
     with cgutils.for_range(builder, left.shape[1]) as loop:
-        columns = [right.read(loop.index, lane=LANES * v) for v in range(len(start[0]))]
+        columns = [right.read(loop.index, lane=LANES * v) for v in range(vectors)]
         for r, row in enumerate(sums):
             number = left.spread(r, loop.index)
             for place, column in zip(row, columns, strict=True):
@@ -152,67 +163,57 @@ def _product(
     return [[Lanes(builder, builder.load(place)) for place in row] for row in sums]
 
 
-def adding_product(vectors: int) -> Callable[[Plane, Plane, Plane], None]:
-    """Compiled `out += left @ right` for one tile: `TILE_ROWS` rows and so many vectors of columns."""
+def adding_product(vectors: int) -> Callable[..., None]:
+    """The tile `out += left @ right`: `TILE_ROWS` rows and so many vectors of columns."""
 
-    @intrinsic
-    def add_product(typing: Any, left: Any, right: Any, out: Any) -> Any:
-        def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            rows, columns, sums = _memories(context, builder, signature, values)
-            start = [[sums.read(r, lane=LANES * v) for v in range(vectors)] for r in range(TILE_ROWS)]
-            for r, row in enumerate(_product(builder, rows, columns, start)):
-                for v, vector in enumerate(row):
-                    sums.write(vector, r, lane=LANES * v)
-            return context.get_dummy_value()
+    @tile
+    def add(builder: Any, left: Memory, right: Memory, out: Memory) -> None:
+        for r, row in enumerate(_product(builder, left, right, vectors)):
+            for v, vector in enumerate(row):
+                out.write(out.read(r, lane=LANES * v) + vector, r, lane=LANES * v)
 
-        return types.none(left, right, out), code
-
-    return add_product
+    return add
 
 
 add_product_1, add_product_2, add_product_3, add_product_4 = (adding_product(n) for n in (1, 2, 3, 4))
 
 
-@intrinsic
+@tile
 def cell_forward(
-    typing: Any, joint: Any, weights: Any, before: Any, after: Any, gates: Any, hidden: Any
-) -> Any:
-    """One tile of the textbook's equations: `TILE_ROWS` rows and `LANES` units, from joint rows to hidden states."""
-
-    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        joint, weights, before, after, gates, hidden = _memories(context, builder, signature, values)
-        zero = Lanes(builder, ir.Constant(VECTOR, [0.0] * LANES))
-        for r, row in enumerate(_product(builder, joint, weights, [[zero] * 4] * TILE_ROWS)):
-            enter, forget, new, leave = sigmoid(row[0]), sigmoid(row[1]), tanh(row[2]), sigmoid(row[3])
-            cell = forget * before.read(r) + enter * new
-            after.write(cell, r)
-            hidden.write(leave * tanh(cell), r)
-            for g, gate in enumerate((enter, forget, new, leave)):
-                gates.write(gate, r, g)
-        return context.get_dummy_value()
-
-    return types.none(joint, weights, before, after, gates, hidden), code
+    builder: Any, joint: Memory, weights: Memory, cells: Memory, gates: Memory, hidden: Memory
+) -> None:
+    """The equations of the cell, for `TILE_ROWS` rows and `LANES` units; of two cells the second is written."""
+    for r, row in enumerate(_product(builder, joint, weights, 4)):
+        enter, forget, new, leave = sigmoid(row[0]), sigmoid(row[1]), tanh(row[2]), sigmoid(row[3])
+        cell = forget * cells.read(0, r) + enter * new
+        cells.write(cell, 1, r)
+        hidden.write(leave * tanh(cell), r)
+        for g, gate in enumerate((enter, forget, new, leave)):
+            gates.write(gate, r, g)
 
 
-@intrinsic
-def cell_backward(typing: Any, gates: Any, before: Any, after: Any, hidden: Any, cell: Any, raw: Any) -> Any:
-    """One row of their derivatives: `hidden` and `cell` hold gradients, `cell` is taken one bar back; `raw` is written."""
-
-    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        gates, before, after, hidden, cell, raw = _memories(context, builder, signature, values)
-        with cgutils.for_range(builder, builder.udiv(before.shape[0], WORD(LANES))) as loop:
-            unit = builder.mul(loop.index, WORD(LANES))
-            enter, forget, new, leave = (gates.read(g, unit) for g in range(4))
-            squashed, upon = tanh(after.read(unit)), hidden.read(unit)
-            total = cell.read(unit) + upon * leave * _rest(squashed * squashed)
-            raw.write(total * new * enter * _rest(enter), 0, unit)
-            raw.write(total * before.read(unit) * forget * _rest(forget), 1, unit)
-            raw.write(total * enter * _rest(new * new), 2, unit)
-            raw.write(upon * squashed * leave * _rest(leave), 3, unit)
-            cell.write(total * forget, unit)
-        return context.get_dummy_value()
-
-    return types.none(gates, before, after, hidden, cell, raw), code
+@tile
+def cell_backward(
+    builder: Any, gates: Memory, cells: Memory, hidden: Memory, cell: Memory, raw: Memory
+) -> None:
+    """Their derivatives for a bar, from gradients of `hidden` and `cell`; `cell` is taken a bar back."""
+    rows, units = hidden.shape
+    each_row = cgutils.for_range(builder, rows)
+    each_unit = cgutils.for_range_slice(builder, WORD(0), units, WORD(LANES))
+    with each_row as by_row, each_unit as (unit, _):
+        at = by_row.index, unit
+        enter, forget, new, leave = (gates.read(by_row.index, g, unit) for g in range(4))
+        squashed, upon = tanh(cells.read(1, *at)), hidden.read(*at)
+        total = cell.read(*at) + upon * leave * _rest(squashed * squashed)
+        slopes = (
+            total * new * enter * _rest(enter),
+            total * cells.read(0, *at) * forget * _rest(forget),
+            total * enter * _rest(new * new),
+            upon * squashed * leave * _rest(leave),
+        )
+        for g, slope in enumerate(slopes):
+            raw.write(slope, by_row.index, builder.add(unit, builder.mul(units, WORD(g))))
+        cell.write(total * forget, *at)
 
 
 def _rest(share: Lanes) -> Lanes:
@@ -239,38 +240,43 @@ def add_product(left: Plane, right: Blocks, out: Plane) -> None:
 
 @compiled
 def add_transposed_product(left: Plane, right: Plane, out: Plane) -> None:
-    """`out += left.T @ right`, in tiles that share their columns of the right."""
+    """`out += left.T @ right`, few rows at a time, so that those of the right stay in the first cache."""
     width = 4 * LANES
-    for column in range(0, right.shape[1], width):
-        for row in range(0, len(out), TILE_ROWS):
-            add_product_4(
-                left[:, row : row + TILE_ROWS].T,
-                right[:, column : column + width],
-                out[row : row + TILE_ROWS, column : column + width],
-            )
+    for start in range(0, len(left), NEAR_ROWS):
+        near = slice(start, start + NEAR_ROWS)
+        for column in range(0, right.shape[1], width):
+            for row in range(0, len(out), TILE_ROWS):
+                add_product_4(
+                    left[near, row : row + TILE_ROWS].T,
+                    right[near, column : column + width],
+                    out[row : row + TILE_ROWS, column : column + width],
+                )
 
 
 @compiled
-def forward(window: Cube, weights: Blocks, joint: Cube, cell: Cube, gates: Gates) -> None:
-    """Fill hidden states (the front of the next joint row), cells and gates; row 0 of the first two is the start."""
-    units, batch, inputs = cell.shape[2], window.shape[1], window.shape[2]
-    columns = units + inputs + 1
-    for t in range(len(window)):
+def forward(window: Cube, weights: Blocks, joint: Cube, cell: Cube, gates: Gates, hidden: Cube) -> None:
+    """Fill hidden states (also the front of the next joint row), cells and gates, from row 0 of joint and cell."""
+    bars, batch, inputs = window.shape
+    units, columns = cell.shape[2], cell.shape[2] + inputs + 1
+    for t in range(bars):
         for b in range(batch):
             for i in range(inputs):
                 joint[t, b, units + i] = window[t, b, i]
-            joint[t, b, units + inputs] = 1.0
+            joint[t, b, columns - 1] = 1.0
         for unit in range(0, units, LANES):
+            lanes = slice(unit, unit + LANES)
             for row in range(0, joint.shape[1], TILE_ROWS):
-                rows, lanes = slice(row, row + TILE_ROWS), slice(unit, unit + LANES)
+                rows = slice(row, row + TILE_ROWS)
                 cell_forward(
                     joint[t, rows, :columns],
                     weights[unit // LANES],
-                    cell[t, rows, lanes],
-                    cell[t + 1, rows, lanes],
+                    cell[t : t + 2, rows, lanes],
                     gates[t, rows, :, lanes],
                     joint[t + 1, rows, lanes],
                 )
+        for b in range(batch):
+            for unit in range(hidden.shape[2]):
+                hidden[t, b, unit] = joint[t + 1, b, unit]
 
 
 @compiled
@@ -291,23 +297,19 @@ def backward(
     hidden_now, cell_now = state
     bars, batch, units = gates.shape[0], gates.shape[1], cell.shape[2]
     steps = max(1, CHUNK_ROWS // batch)
-    raw = np.empty((steps * batch, 4 * units + LANES), np.float32)  # an odd number of cache lines apart
+    raw = np.empty((steps * batch, out[0].shape[1]), np.float32)[:, : 4 * units]
     flat = joint.reshape(-1, joint.shape[2])
-    stop = bars
-    while stop > 0:
+    for stop in range(bars, 0, -steps):
         start = max(0, stop - steps)
         for t in range(stop - 1, start - 1, -1):
-            hidden_now[: upon.shape[1], : upon.shape[2]] += upon[t]
-            first = (t - start) * batch
-            for row in range(batch):
-                gradients = raw[first + row, : 4 * units].reshape(4, units)
-                cell_backward(
-                    gates[t, row], cell[t, row], cell[t + 1, row], hidden_now[row], cell_now[row], gradients
-                )
+            for b in range(upon.shape[1]):
+                for unit in range(upon.shape[2]):
+                    hidden_now[b, unit] += upon[t, b, unit]
+            now = raw[(t - start) * batch : (t - start + 1) * batch]
+            cell_backward(gates[t], cell[t : t + 2], hidden_now, cell_now, now)
             hidden_now[:] = 0.0
-            add_product(raw[first : first + batch, : 4 * units], recurrent, hidden_now)
-        rows = raw[: (stop - start) * batch, : 4 * units]
-        add_transposed_product(flat[start * batch : stop * batch], rows, out[0])
+            add_product(now, recurrent, hidden_now)
+        rows = raw[: (stop - start) * batch]
+        add_transposed_product(flat[start * batch : stop * batch], rows, out[0][:, : 4 * units])
         if len(inputs) > 0:
             add_product(rows, inputs, out[1].reshape(-1, out[1].shape[2])[start * batch : stop * batch])
-        stop = start

@@ -26,14 +26,22 @@ class LSTM(nn.LSTM):
         super().__init__(inputs, hidden)
         self.fused = fused and importlib.util.find_spec("numba") is not None
 
-    def forward(self, input: Window, hx: State | None = None) -> tuple[Hidden, State]:  # noqa: A002
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]: no packed sequences
+        self,
+        input: Window,  # noqa: A002
+        hx: State | None = None,
+    ) -> tuple[Hidden, State]:
         """Hidden states of all rows, and the state after the last; `hx` is (hidden, cell), each (1, batch, hidden)."""
         if not self.trains_fused(input):
-            return cast("tuple[Tensor, State]", super().forward(input, hx))
-        hidden, cell = hx or (input.new_zeros(1, input.shape[1], self.hidden_size),) * 2
-        weights = (self.weight_ih_l0, self.weight_hh_l0, self.bias_ih_l0 + self.bias_hh_l0)
-        hidden, *state = cast("tuple[Tensor, ...]", Fused.apply(input, hidden, cell, *weights))
-        return hidden, (state[0], state[1])
+            return super().forward(input, hx)
+        zeros = input.new_zeros(1, input.shape[1], self.hidden_size)
+        state = (zeros, zeros) if hx is None else hx
+        self.check_forward_args(input, state, None)
+        input_weight, weight, *biases = cast("list[Tensor]", self.all_weights[0])
+        hidden, *last = cast(
+            "tuple[Tensor, ...]", Fused.apply(input, *state, input_weight, weight, biases[0] + biases[1])
+        )
+        return hidden, (last[0], last[1])
 
     def trains_fused(self, window: Tensor) -> bool:
         """Whether this window will take the kernel."""
@@ -44,10 +52,7 @@ class LSTM(nn.LSTM):
             and not torch.is_autocast_enabled("cpu")
             and window.dim() == 3
             and window.numel() > 0
-            and all(
-                tensor.dtype == torch.float32 and tensor.device.type == "cpu"
-                for tensor in (window, self.weight_hh_l0)
-            )
+            and all(t.dtype == torch.float32 and t.device.type == "cpu" for t in (window, *self.parameters()))
         )
 
 
@@ -77,19 +82,20 @@ class Fused(torch.autograd.Function):
         for home, state in ((joint[0, :, :wide], hidden), (cells[0], cell)):
             home.zero_()
             home[:batch, :units] = state[0]
-        arrays = (part.detach().numpy() for part in (window.contiguous(), blocks, joint, cells, gates))
-        fused.forward(*arrays)
+        after = window.new_empty(bars, batch, units)
+        arrays = (window.contiguous(), blocks, joint, cells, gates, after)
+        fused.forward(*(array.detach().numpy() for array in arrays))
         ctx.save_for_backward(joint, cells, gates, joint_weight)
         ctx.shape = (bars, batch, inputs, units)
         return (
-            joint[1:, :batch, :units].contiguous(),
-            joint[None, -1, :batch, :units].clone(),
+            after,
+            after[-1:].clone(),
             cells[None, -1, :batch, :units].clone(),
         )
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *upon: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *upon: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The gradients of the same arguments."""
         from longshort.models.kernel import fused
 
@@ -102,7 +108,7 @@ class Fused(torch.autograd.Function):
         flat = joint_weight.view(4 * wide, -1)
         needed = flat[:, wide:-1] if ctx.needs_input_grad[0] else flat[:, :0]
         input_blocks = _blocks(needed, fused.LANES)
-        of_weights = cells.new_zeros(_up(flat.shape[1], fused.TILE_ROWS), 4 * wide)
+        of_weights = cells.new_zeros(_up(flat.shape[1], fused.TILE_ROWS), _odd(4 * wide, fused.LANES))
         of_window = cells.new_zeros(bars, rows, input_blocks.shape[0] * input_blocks.shape[2])
         seen, out = (joint, cells, gates), (of_weights, of_window)
         fused.backward(
@@ -113,7 +119,7 @@ class Fused(torch.autograd.Function):
             (state[0].numpy(), state[1].numpy()),
             tuple(part.numpy() for part in out),
         )
-        by_gate = of_weights[: flat.shape[1]].view(-1, 4, wide)[:, :, :units].permute(1, 2, 0)
+        by_gate = of_weights[: flat.shape[1], : 4 * wide].view(-1, 4, wide)[:, :, :units].permute(1, 2, 0)
         return (
             of_window[:, :batch, :inputs] if ctx.needs_input_grad[0] else None,
             state[0, None, :batch, :units],
