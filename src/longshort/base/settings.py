@@ -90,7 +90,8 @@ class ModelSettings(Section):
     """Which network, its shape, what it states, how many are averaged, and with what their scale is shared.
 
     `window` is how many rows attention or a convolution looks back, `coin_width` the size of what is learnt of each
-    coin alone. `anchor_share` is the anchor's share in the logarithm of the scale.
+    coin alone. `anchor_share` is the anchor's share in the logarithm of the scale. A `kind` of `file:net.py:Net` or
+    `onnx:model.onnx` is the user's own, relative to `folder`, the study's, which is no setting.
     """
 
     kind: str = "lstm"
@@ -101,11 +102,13 @@ class ModelSettings(Section):
     layer_norm: bool = False
     residual: bool = False
     coin_width: int = Field(default=0, ge=0, le=64)
+    instance_norm_rows: int = Field(default=0, ge=0, le=2_000)
     head: str = "student-t"
     seeds: tuple[int, ...] = (1, 2, 3)
     anchor: Literal["har", "lightgbm"] = "har"
     anchor_share: float = Field(default=0.5, ge=0.0, le=1.0)
     restart_rows: int = Field(default=256, ge=32)
+    folder: Path = Field(default=Path(), exclude=True)
 
 
 class TrainingSettings(Section):
@@ -223,7 +226,7 @@ class Study(Section):
         """
         _refuse_unknown(tables, where)
         try:
-            study = cls(**dict(tables), folder=folder)
+            study = cls(**_rooted(tables, folder), folder=folder)
         except ValidationError as error:
             raise StudyError(_first_problem(error), where=where) from error
         study._cross_check(where)
@@ -275,6 +278,13 @@ def to_toml(study: Study) -> str:
     return "\n".join(lines)
 
 
+def _rooted(tables: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The tables, with the place that a network of the user's own is looked for."""
+    model: Mapping[str, Any] = tables.get("model", {})
+    own = ":" in str(model.get("kind", ""))
+    return {**tables, "model": {**model, "folder": folder.resolve()}} if own else dict(tables)
+
+
 def _refuse_unknown(tables: Mapping[str, Any], where: str | Path) -> None:
     sections = {name: field.annotation for name, field in Study.model_fields.items() if name != "folder"}
     for section, table in tables.items():
@@ -284,7 +294,8 @@ def _refuse_unknown(tables: Mapping[str, Any], where: str | Path) -> None:
             )
         if not isinstance(table, Mapping):
             raise StudyError(f"[{section}] must be a table.", where=where)
-        known: list[str] = list(sections[section].model_fields)  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
+        fields = sections[section].model_fields  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
+        known: list[str] = [name for name, field in fields.items() if not field.exclude]
         for key in table:
             if key not in known:
                 raise StudyError(f"unknown key {section}.{key}.", where=where, remedy=nearest(key, known))
