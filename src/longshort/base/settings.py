@@ -112,7 +112,13 @@ class ModelSettings(Section):
 
 
 class TrainingSettings(Section):
-    """How the network is fitted."""
+    """How the network is fitted, and how a fitted one is refined on new bars.
+
+    `device` and `precision` are of training alone: inference is always single precision on the processor. "auto" takes
+    an accelerator where there is one, so that the same study gives other bits on other machines. A checkpoint is
+    written every `checkpoint_every` looks at the validation rows. `replay_share` is the share of old chunks in a batch
+    of a refinement, `refine_rate` its learning rate.
+    """
 
     chunk_bars: int = Field(default=192, ge=16)
     burn_in_bars: int = Field(default=48, ge=0)
@@ -123,6 +129,12 @@ class TrainingSettings(Section):
     check_every: int = Field(default=10, ge=1)
     patience: int = Field(default=6, ge=1)
     processes: int = Field(default=0, ge=0)
+    device: Literal["auto", "cpu", "cuda"] = "cpu"
+    precision: Literal["fp32", "bf16"] = "fp32"
+    checkpoint_every: int = Field(default=5, ge=1)
+    refine_steps: int = Field(default=60, ge=10)
+    refine_rate: float = Field(default=5e-4, gt=0.0)
+    replay_share: float = Field(default=0.5, ge=0.0, le=1.0)
 
 
 class ValidationSettings(Section):
