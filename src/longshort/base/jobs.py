@@ -8,8 +8,8 @@ import multiprocessing
 import os
 import pickle
 import signal
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,6 +52,28 @@ def run_jobs(
         yield index, result
 
 
+def run_lanes(
+    first: Sequence[Job], follow: Callable[[int, Any], Job | None], *, cache: Path | None = None
+) -> None:
+    """Run one job after the other in each of some lanes, one process per lane.
+
+    `follow(lane, result)` hears each result and names the lane's next job, or None where the lane ends. A single lane
+    runs in this process.
+
+    >>> heard = []
+    >>> run_lanes([Job(key="a", function=len, arguments=("abc",))], lambda lane, result: heard.append(result))
+    >>> heard
+    [3]
+    """
+    if len(first) > 1:
+        _run_side_by_side(first, follow, cache)
+        return
+    for job in first:
+        following: Job | None = job
+        while following is not None:
+            following = follow(0, _outcome(following, cache))
+
+
 def usable_processors() -> int:
     """How many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -62,14 +84,45 @@ def _compute(jobs: Sequence[Job], waiting: list[int], processes: int) -> Iterato
         for index in waiting:
             yield index, jobs[index].function(*jobs[index].arguments)
         return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(
-        min(processes, len(waiting)), mp_context=context, initializer=_leave_interrupts
-    )
-    futures: dict[Future[Any], int] = {pool.submit(jobs[i].function, *jobs[i].arguments): i for i in waiting}
-    try:
+    with _workers(min(processes, len(waiting))) as pool:
+        futures: dict[Future[Any], int] = {
+            pool.submit(jobs[i].function, *jobs[i].arguments): i for i in waiting
+        }
         for future in as_completed(futures):
             yield futures[future], future.result()
+
+
+def _run_side_by_side(
+    first: Sequence[Job], follow: Callable[[int, Any], Job | None], cache: Path | None
+) -> None:
+    with _workers(len(first)) as pool:
+        running = {pool.submit(_outcome, job, cache): lane for lane, job in enumerate(first)}
+        while running:
+            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in sorted(finished, key=lambda one: running[one]):
+                lane = running.pop(future)
+                job = follow(lane, future.result())
+                if job is not None:
+                    running[pool.submit(_outcome, job, cache)] = lane
+
+
+def _outcome(job: Job, cache: Path | None) -> Any:
+    """The result of a job, kept."""
+    known = _recall(cache, job)
+    if known is not None:
+        return known[0]
+    result = job.function(*job.arguments)
+    _remember(cache, job, result)
+    return result
+
+
+@contextlib.contextmanager
+def _workers(count: int) -> Generator[ProcessPoolExecutor]:
+    """Processes that end with the work, however it ends."""
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_leave_interrupts)
+    try:
+        yield pool
     except BrokenProcessPool as error:
         raise WorkerLost(
             "a worker process died, most likely for want of memory.",

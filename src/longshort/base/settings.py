@@ -4,7 +4,6 @@ Values come from the file, then from `LONGSHORT_SECTION__KEY` in the environment
 A key that does not exist is an error that names the nearest one that does.
 """
 
-import json
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,8 @@ from longshort.base.clock import Interval, parse_instant
 from longshort.base.errors import StudyError
 from longshort.base.files import digest
 from longshort.base.instrument import Costs
-from longshort.base.tables import from_environment, from_overrides, merge, nearest
+from longshort.base.searching import TuningSettings
+from longshort.base.tables import from_environment, from_overrides, merge, nearest, written
 
 
 class Section(BaseModel):
@@ -210,6 +210,7 @@ class Study(Section):
     costs: CostSettings = CostSettings()
     trading: TradingSettings = TradingSettings()
     report: ReportSettings = ReportSettings()
+    tuning: TuningSettings = TuningSettings()
     folder: Path = Field(default=Path(), exclude=True)
 
     def __hash__(self) -> int:
@@ -245,8 +246,8 @@ class Study(Section):
         return study
 
     def digest(self, *sections: str) -> str:
-        """A hash of the effective settings, of some sections or of all."""
-        chosen = self.model_dump_json(include=set(sections) if sections else None)
+        """A hash of the effective settings, of some sections or of all but how settings are searched for."""
+        chosen = self.model_dump_json(include=set(sections) if sections else None, exclude={"tuning"})
         return digest(chosen)
 
     def _cross_check(self, where: str | Path) -> None:
@@ -286,7 +287,7 @@ def to_toml(study: Study) -> str:
     """
     lines: list[str] = []
     for section, table in study.model_dump(mode="json").items():
-        lines += [f"[{section}]", *[f"{key} = {json.dumps(value)}" for key, value in table.items()], ""]
+        lines += [f"[{section}]", *[f"{key} = {written(value)}" for key, value in table.items()], ""]
     return "\n".join(lines)
 
 

@@ -1,6 +1,7 @@
 """Settings as plain tables: what a file, the environment and the command line say, one laid over the other."""
 
 import difflib
+import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -45,6 +46,22 @@ def _value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+
+
+def written(value: Any) -> str:
+    """A value as TOML writes it; tables stand on one line.
+
+    >>> written({"rsi_14": ["rolling", 1e-05, True]})
+    '{ "rsi_14" = ["rolling", 1e-05, true] }'
+    """
+    match value:
+        case Mapping():
+            inside = ", ".join(f"{json.dumps(str(key))} = {written(one)}" for key, one in value.items())
+            return f"{{ {inside} }}" if inside else "{}"
+        case list() | tuple():
+            return f"[{', '.join(written(one) for one in value)}]"
+        case _:
+            return json.dumps(value)
 
 
 def nearest(name: str, known: list[str]) -> str:
