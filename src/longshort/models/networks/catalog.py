@@ -8,6 +8,8 @@ from longshort.base.errors import StudyError
 from longshort.base.settings import ModelSettings
 from longshort.base.tables import nearest
 
+OWN = "file:"  # before the path of a network of the user's own
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
@@ -34,3 +36,7 @@ def kind_of(model: ModelSettings) -> Kind:
             return kind
     keys = [kind.key for kind in KINDS]
     raise StudyError(f"model.kind is {model.kind!r}, which there is not.", remedy=nearest(model.kind, keys))
+    if model.kind.startswith(OWN):
+        from longshort.models.networks.own import own_kind
+
+        return own_kind(model)
