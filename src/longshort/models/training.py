@@ -1,45 +1,48 @@
-"""Fitting one network: every step of contiguous chunks is supervised, and each horizon has its own best moment.
+"""Fitting one network: each horizon has its own best moment, which the validation rows tell.
 
-The validation rows say when to stop; then the network is fitted again from the start, on those rows too, and stopped
-there. What a member says about its mean is kept from the first fit, which had not seen them.
+Then the network is fitted again from the start, on those rows too, and stopped there. What a member says about its mean
+is kept from the first fit, which had not seen them.
 """
 
-import copy
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64, Shaped
-from torch import Tensor
+from jaxtyping import Float32
 
-from longshort.base.errors import DataError, LongshortError
+from longshort.base.errors import LongshortError
+from longshort.base.files import digest
 from longshort.base.settings import ModelSettings, TrainingSettings
-from longshort.models.forecaster import Past, volatility_over
-from longshort.models.heads.head import Came, Cells
-from longshort.models.inputs import Scaler
-from longshort.models.memory import Rows, run
-from longshort.models.network import Network, NetworkConfig
+from longshort.models.checkpoint import Checkpoint
+from longshort.models.chunks import chunk_starts as chunk_starts  # noqa: PLC0414 where it was once
+from longshort.models.forecaster import Past
+from longshort.models.trainer import Origin, Trainer, Weights
 
-WARM_UP_SHARE = 0.1
-GRADIENT_NORM = 1.0
-Weights = dict[str, Tensor]
 Progress = Callable[[int, int], None]
+ALL_DONE = "all steps done"
+SEARCHED = ("weights", "best_step", "steps", "history", "losses")
+IRRELEVANT = frozenset({"processes", "checkpoint_every", "refine_steps", "refine_rate", "replay_share"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
     """What the validation rows say at each check: minus the head's loss, per horizon; for a density its mean logarithm.
 
-    `best_step` is where each horizon stopped.
+    `best_step` is where each horizon stopped, `stopped` why the search for it ended, `loss` the mean training loss of
+    the steps since the check before.
     """
 
     steps: tuple[int, ...]
     score: tuple[tuple[float, ...], ...]
     best_step: tuple[int, ...]
     seconds: float
+    loss: tuple[float, ...] = ()
+    stopped: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,100 +62,26 @@ class Diverged(LongshortError):
     """Training produced numbers that are not finite."""
 
 
-class Trainer:
-    """One fit in progress: data on its device, network, optimiser, the best weights so far."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What is fitted on what, by which seed; a refinement says where it begins."""
 
-    def __init__(
-        self, past: Past, model: ModelSettings, training: TrainingSettings, seed: int, learn: range
-    ) -> None:
-        scaler = Scaler.fit(past.panel, past.train, past.names)
-        self.model = model
-        self.training = training
-        self._rng = np.random.default_rng(seed)
-        self._rows = Rows(
-            inputs=scaler.inputs(past.panel), grid_row=past.panel.grid_row, restart=past.panel.restart
-        )
-        self._inputs = _by_asset(self._rows.inputs)
-        self._target = _by_asset(past.scaled_targets().astype(np.float32))
-        self._starts = chunk_starts(past, training, learn)
-        self._validation = past.validation
-        self._scored = _by_asset(past.panel.usable[:, :, None]) & torch.isfinite(self._target)
-        self._target = torch.where(self._scored, self._target, 0.0)
-        unit = volatility_over(past.panel, past.targets.horizons).astype(np.float32)
-        self._unit = torch.where(self._scored, _by_asset(unit), 1.0)
-        torch.manual_seed(seed)
-        config = NetworkConfig(
-            inputs=self._inputs.shape[2],
-            horizons=self._target.shape[2],
-            coins=self._inputs.shape[0],
-            model=model,
-        )
-        self.head = config.head
-        self.network = Network(config)
-        self._optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay
-        )
+    past: Past
+    model: ModelSettings
+    training: TrainingSettings
+    seed: int
+    origin: Origin | None = None
 
-    def step(self, number: int) -> float:
-        """One gradient step on a batch of chunks; returns the loss."""
-        self.network.train()
-        for group in self._optimiser.param_groups:
-            group["lr"] = self.training.learning_rate * schedule(number / self.training.steps)
-        window, came, coins = self._batch()
-        raw, _ = self.network(window, coins=coins)
-        loss = self._mean(self.head.loss(raw[self.training.burn_in_bars :], came), came).mean()
-        self._optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM)
-        self._optimiser.step()
-        return float(loss.detach())
+    def trainer(self, learn: range) -> Trainer:
+        """A descent that learns from some rows."""
+        return Trainer(self.past, self.model, self.training, self.seed, learn, self.origin)
 
-    def validate(self) -> Float32[np.ndarray, " horizon"]:
-        """Minus the mean loss of the validation rows, per horizon."""
-        raw = torch.from_numpy(run(self.network, self._rows, self._validation, self.model.restart_rows))
-        part = slice(self._validation.start, self._validation.stop)
-        came = Came(
-            **{
-                name: values[:, part].transpose(0, 1)
-                for name, values in (("target", self._target), ("scored", self._scored), ("unit", self._unit))
-            }
-        )
-        with torch.inference_mode():
-            return -self._mean(self.head.loss(raw, came), came).numpy()
-
-    def _mean(self, cells: Cells, came: Came) -> Tensor:
-        """The mean over the scored cells of each horizon."""
-        counted = torch.where(came.scored, cells, 0.0).sum(dim=(0, 1))
-        return counted / came.scored.sum(dim=(0, 1)).clamp(min=1)
-
-    def validation_mean(self, weights: Sequence[Weights]) -> Float32[np.ndarray, "time asset horizon"]:
-        """The mean forecast for the validation rows, each horizon by its own weights."""
-        means: list[Float32[np.ndarray, "time asset"]] = []
-        for k, state in enumerate(weights):
-            self.network.load_state_dict(state)
-            raw = run(self.network, self._rows, self._validation, self.model.restart_rows)
-            means.append(self.head.mean(raw[None])[0, :, :, k])
-        return np.stack(means, axis=2)
-
-    def weights(self) -> Weights:
-        """A copy of the weights as they are."""
-        return copy.deepcopy(self.network.state_dict())
-
-    def _batch(self) -> tuple[Tensor, Came, Tensor]:
-        """Inputs of some chunks, what came after their rows that count, and whose they are."""
-        chosen = self._starts[self._rng.integers(len(self._starts), size=self.training.batch_chunks)]
-        places = chosen.tolist()
-        target, scored, unit = (
-            self._chunks(values, places)[self.training.burn_in_bars :]
-            for values in (self._target, self._scored, self._unit)
-        )
-        coins = torch.from_numpy(np.ascontiguousarray(chosen[:, 1]))
-        return self._chunks(self._inputs, places), Came(target=target, scored=scored, unit=unit), coins
-
-    def _chunks(self, by_asset: Tensor, chosen: list[list[int]]) -> Tensor:
-        """Stretches of consecutive rows side by side, (time, chunk, ...): one block of memory is read for each."""
-        length = self.training.chunk_bars
-        return torch.stack([by_asset[asset, row : row + length] for row, asset in chosen], dim=1)
+    def identity(self) -> str:
+        """A hash of all that the fit depends on."""
+        past, panel = self.past, self.past.panel
+        settings = (self.model.model_dump_json(), self.training.model_dump_json(exclude=set(IRRELEVANT)))
+        rows = f"{self.seed} {past.train} {past.validation} {past.names} {past.targets.horizons}"
+        return digest(*settings, rows, panel.values, panel.usable, panel.restart, past.scaled_targets())
 
 
 def fit_member(
@@ -161,98 +90,167 @@ def fit_member(
     training: TrainingSettings,
     seed: int,
     progress: Progress = lambda done, of: None,
+    checkpoint: Path | None = None,
 ) -> Member:
-    """Find each horizon's best moment on the validation rows, then fit again with them and stop there."""
-    torch.set_num_threads(1)  # sums in another order give other bits
-    began = time.perf_counter()
-    trainer = Trainer(past, model, training, seed, past.train)
-    search = _Search(trainer)
-    for number in range(1, training.steps + 1):
-        _step(trainer, number, seed)
-        if number % training.check_every == 0 or number == training.steps:
-            search.check(number)
-            progress(number, 2 * training.steps)
-            if number - max(search.best_step) >= training.patience * training.check_every:
-                break
+    """Find each horizon's best moment on the validation rows, then fit again with them and stop there.
+
+    With a checkpoint an interrupted fit goes on where it was, to the same bits; the file is removed at the end.
+    """
+    task = Task(past=past, model=model, training=training, seed=seed)
+    fit = Fit(task, progress, checkpoint)
+    trainer = task.trainer(past.train)
+    search = fit.search(Search(trainer))
     mean = trainer.validation_mean(search.weights)
-    again = Trainer(past, model, training, seed, range(past.train.start, past.validation.stop))
-    kept: dict[int, Weights] = {}
-    for number in range(1, max(search.best_step) + 1):
-        _step(again, number, seed)
-        if number in search.best_step:
-            kept[number] = again.weights()
-            progress(training.steps + number, 2 * training.steps)
-    curve = Curve(
-        steps=tuple(search.steps),
-        score=tuple(search.history),
-        best_step=tuple(search.best_step),
-        seconds=time.perf_counter() - began,
-    )
-    plain = tuple({name: t.numpy().copy() for name, t in kept[step].items()} for step in search.best_step)
-    return Member(seed=seed, weights=plain, curve=curve, validation_mean=mean)
+    kept = fit.again(task.trainer(range(past.train.start, past.validation.stop)), search)
+    plain = tuple(arrays(kept[step]) for step in search.best_step)
+    return Member(seed=seed, weights=plain, curve=search.curve(fit.end()), validation_mean=mean)
 
 
-def _by_asset(values: Shaped[np.ndarray, "time asset channel"]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values.swapaxes(0, 1)))
+class Search:
+    """The best score on the validation rows so far, per horizon, and the weights that had it.
 
-
-class _Search:
-    """The best score on the validation rows so far, per horizon, and the weights that had it."""
+    `stopped` says why it is over, once it is.
+    """
 
     def __init__(self, trainer: Trainer) -> None:
         horizons = trainer.network.config.horizons
-        self._trainer = trainer
-        self._best = np.full(horizons, -np.inf)
+        self.trainer = trainer
+        self.best = np.full(horizons, -np.inf)
         self.weights: list[Weights] = [trainer.weights()] * horizons
         self.best_step = [1] * horizons
         self.steps: list[int] = []
         self.history: list[tuple[float, ...]] = []
+        self.losses: list[float] = []
+        self.stopped = ""
 
-    def check(self, number: int) -> None:
-        """Score the validation rows and keep what is best."""
-        score = self._trainer.validate()
+    def check(self, number: int, loss: float) -> bool:
+        """Score the validation rows and keep what is best; False where the score is not finite."""
+        training, score = self.trainer.training, self.trainer.validate()
+        if not np.isfinite(score).all():
+            return False
         self.steps.append(number)
         self.history.append(tuple(float(v) for v in score))
-        for k in np.flatnonzero(score > self._best):
-            self._best[k], self.best_step[k] = score[k], number
-            self.weights[k] = self._trainer.weights()
+        self.losses.append(loss)
+        for k in np.flatnonzero(score > self.best):
+            self.best[k], self.best_step[k] = score[k], number
+            self.weights[k] = self.trainer.weights()
+        if number - max(self.best_step) >= training.patience * training.check_every:
+            self.stopped = f"no gain for {training.patience} checks"
+        elif number == training.steps:
+            self.stopped = ALL_DONE
+        return True
+
+    def curve(self, seconds: float) -> Curve:
+        """What was seen."""
+        return Curve(
+            steps=tuple(self.steps),
+            score=tuple(self.history),
+            best_step=tuple(self.best_step),
+            seconds=seconds,
+            loss=tuple(self.losses),
+            stopped=self.stopped,
+        )
+
+    def state(self) -> dict[str, Any]:
+        """A copy of all that the next check rests on."""
+        lists = {name: list(getattr(self, name)) for name in SEARCHED}
+        return lists | {"best": self.best.tolist(), "stopped": self.stopped}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on where another search was."""
+        for name in SEARCHED:
+            setattr(self, name, list(state[name]))
+        self.best, self.stopped = np.array(state["best"], dtype=np.float64), state["stopped"]
 
 
-def _step(trainer: Trainer, number: int, seed: int) -> None:
-    if not math.isfinite(trainer.step(number)):
+class Fit:
+    """Both descents of one fit, with a checkpoint on the way."""
+
+    def __init__(
+        self, task: Task, progress: Progress = lambda done, of: None, checkpoint: Path | None = None
+    ) -> None:
+        torch.set_num_threads(1)  # sums in another order give other bits
+        self._task = task
+        self._progress = progress
+        identity = task.identity() if checkpoint else ""
+        self._checkpoint = Checkpoint(checkpoint, identity, task.training.checkpoint_every)
+        self._before = self._checkpoint.read() or {}
+        self._began = time.perf_counter() - self._before.get("seconds", 0.0)
+        self._good = 0
+
+    def search(self, search: Search) -> Search:
+        """Descend until no horizon has gained for long, or all steps are done."""
+        training, losses = self._task.training, list[float]()
+        if self._before:
+            search.restore(self._before["search"])
+            search.trainer.restore(self._before["trainer"])
+        number = search.steps[-1] if search.steps else 0
+        while not search.stopped:
+            number += 1
+            losses.append(self._step(search.trainer, number))
+            if number % training.check_every == 0 or number == training.steps:
+                if not search.check(number, float(np.mean(losses))):
+                    self._fail("validation score", number)
+                losses.clear()
+                self._progress(number, 2 * training.steps)
+                self._hold(number, search, search.trainer, None)
+        return search
+
+    def again(self, trainer: Trainer, search: Search) -> dict[int, Weights]:
+        """Descend anew, and keep the weights of the moments that the search found."""
+        training, kept, number = self._task.training, dict[int, Weights](), 0
+        if self._before.get("kept") is not None:
+            trainer.restore(self._before["trainer"])
+            kept, number = dict(self._before["kept"]), self._before["number"]
+        while number < max(search.best_step):
+            number += 1
+            self._step(trainer, number)
+            if number in search.best_step:
+                kept[number] = trainer.weights()
+                self._progress(training.steps + number, 2 * training.steps)
+            if number % training.check_every == 0:
+                self._hold(number, search, trainer, kept)
+        return kept
+
+    def end(self) -> float:
+        """Remove the checkpoint, and say how many seconds the fit took."""
+        self._checkpoint.drop()
+        return time.perf_counter() - self._began
+
+    def _step(self, trainer: Trainer, number: int) -> float:
+        loss = trainer.step(number)
+        if not math.isfinite(loss):
+            self._fail("loss", number)
+        return loss
+
+    def _hold(
+        self, number: int, search: Search, trainer: Trainer, kept: Mapping[int, Weights] | None
+    ) -> None:
+        self._good = number
+        if self._checkpoint.path:
+            self._checkpoint.hold(
+                {
+                    "number": number,
+                    "search": search.state(),
+                    "trainer": trainer.state(),
+                    "kept": None if kept is None else dict(kept),
+                    "seconds": time.perf_counter() - self._began,
+                }
+            )
+
+    def _fail(self, what: str, number: int) -> None:
+        self._checkpoint.save()
+        path = self._checkpoint.path
+        home = f"is kept in {path}" if path else "was not kept: the fit had no checkpoint"
+        good = (
+            f"The last good state, of step {self._good}, {home}." if self._good else "None was good before."
+        )
         raise Diverged(
-            f"the loss of seed {seed} is not finite after {number} steps.",
+            f"the {what} of seed {self._task.seed} is not finite at step {number}. {good}",
             remedy="Lower training.learning_rate.",
         )
 
 
-def schedule(done: float) -> float:
-    """The share of the learning rate in use: a linear warm-up, then half a cosine down to zero.
-
-    >>> schedule(0.05), round(schedule(1.0), 9)
-    (0.5, 0.0)
-    """
-    if done < WARM_UP_SHARE:
-        return done / WARM_UP_SHARE
-    return 0.5 * (1.0 + math.cos(math.pi * (done - WARM_UP_SHARE) / (1.0 - WARM_UP_SHARE)))
-
-
-def chunk_starts(past: Past, training: TrainingSettings, learn: range) -> Int64[np.ndarray, "chunk 2"]:
-    """Every (row, coin) at which a chunk of rows to learn can start: no long gap inside, most rows usable."""
-    last = learn.stop - training.chunk_bars
-    if last < learn.start:
-        raise DataError(
-            f"{len(learn)} training bars are fewer than one chunk of {training.chunk_bars}.",
-            remedy="Lower training.chunk_bars or use a longer history.",
-        )
-    usable = np.cumsum(np.pad(past.panel.usable, ((1, 0), (0, 0))), axis=0)
-    breaks = np.cumsum(np.pad(past.panel.restart, ((1, 0), (0, 0))), axis=0)
-    start = np.arange(learn.start, last + 1)
-    enough = usable[start + training.chunk_bars] - usable[start] >= 0.8 * training.chunk_bars
-    unbroken = breaks[start + training.chunk_bars] - breaks[start + 1] == 0
-    row, asset = np.nonzero(enough & unbroken)
-    if not len(row):
-        raise DataError(
-            "no stretch of training bars is complete enough to train on.", remedy="Run `longshort check`."
-        )
-    return np.stack([start[row], asset], axis=1)
+def arrays(weights: Weights) -> dict[str, Float32[np.ndarray, "..."]]:
+    """Weights without torch."""
+    return {name: part.numpy().copy() for name, part in weights.items()}

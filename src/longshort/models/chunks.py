@@ -1,0 +1,81 @@
+"""What a network learns from: rows of the past on the device that trains, and batches of contiguous chunks of them."""
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int64, Shaped
+from torch import Tensor
+
+from longshort.base.errors import DataError
+from longshort.base.settings import TrainingSettings
+from longshort.models.forecaster import Past, volatility_over
+from longshort.models.heads.head import Came
+from longshort.models.inputs import Scaler
+from longshort.models.memory import Rows
+
+Starts = Int64[np.ndarray, "chunk 2"]
+
+
+class Chunks:
+    """Inputs and targets of all rows, one coin after the other, so that a chunk is one block of memory."""
+
+    def __init__(self, past: Past, scaler: Scaler, training: TrainingSettings, device: torch.device) -> None:
+        panel = past.panel
+        self.rows = Rows(inputs=scaler.inputs(panel), grid_row=panel.grid_row, restart=panel.restart)
+        self._target = _by_asset(past.scaled_targets().astype(np.float32))
+        self._scored = _by_asset(panel.usable[:, :, None]) & torch.isfinite(self._target)
+        self._target = torch.where(self._scored, self._target, 0.0)
+        unit = volatility_over(panel, past.targets.horizons).astype(np.float32)
+        self._unit = torch.where(self._scored, _by_asset(unit), 1.0)
+        inputs = _by_asset(self.rows.inputs)
+        self.coins, self._bars, self.inputs = inputs.shape
+        self.horizons = self._target.shape[2]
+        self._device = device
+        self._length, self._burn_in = training.chunk_bars, training.burn_in_bars
+        parts = (inputs, self._target, self._scored, self._unit)
+        self._flat = tuple(part.flatten(0, 1).to(device) for part in parts)
+
+    def came(self, rows: range) -> Came:
+        """What came after consecutive rows of all coins, on the processor."""
+        target, scored, unit = (
+            part[:, rows.start : rows.stop].transpose(0, 1)
+            for part in (self._target, self._scored, self._unit)
+        )
+        return Came(target=target, scored=scored, unit=unit)
+
+    def batch(self, chosen: Starts) -> tuple[Float32[Tensor, "time chunk input"], Came, Tensor]:
+        """Inputs of some chunks side by side, what came after those of their rows that count, and whose they are."""
+        first = chosen[:, 1] * self._bars + chosen[:, 0]
+        places = torch.from_numpy(first + np.arange(self._length)[:, None]).to(self._device)
+        inputs, *rest = self._flat
+        target, scored, unit = (_picked(part, places[self._burn_in :]) for part in rest)
+        coins = torch.from_numpy(np.ascontiguousarray(chosen[:, 1])).to(self._device)
+        return _picked(inputs, places), Came(target=target, scored=scored, unit=unit), coins
+
+
+def chunk_starts(past: Past, training: TrainingSettings, learn: range) -> Starts:
+    """Every (row, coin) at which a chunk of rows to learn can start: no long gap inside, most rows usable."""
+    last = learn.stop - training.chunk_bars
+    if last < learn.start:
+        raise DataError(
+            f"{len(learn)} training bars are fewer than one chunk of {training.chunk_bars}.",
+            remedy="Lower training.chunk_bars or use a longer history.",
+        )
+    usable = np.cumsum(np.pad(past.panel.usable, ((1, 0), (0, 0))), axis=0)
+    breaks = np.cumsum(np.pad(past.panel.restart, ((1, 0), (0, 0))), axis=0)
+    start = np.arange(learn.start, last + 1)
+    enough = usable[start + training.chunk_bars] - usable[start] >= 0.8 * training.chunk_bars
+    unbroken = breaks[start + training.chunk_bars] - breaks[start + 1] == 0
+    row, asset = np.nonzero(enough & unbroken)
+    if not len(row):
+        raise DataError(
+            "no stretch of training bars is complete enough to train on.", remedy="Run `longshort check`."
+        )
+    return np.stack([start[row], asset], axis=1)
+
+
+def _picked(rows: Shaped[Tensor, "row channel"], places: Tensor) -> Shaped[Tensor, "time chunk channel"]:
+    return rows.index_select(0, places.flatten()).view(*places.shape, -1)
+
+
+def _by_asset(values: Shaped[np.ndarray, "time asset channel"]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values.swapaxes(0, 1)))
