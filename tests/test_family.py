@@ -1,9 +1,34 @@
 """What every member of the family of networks promises, and the cell as the textbooks write it."""
 
+import io
+
+import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 
+from longshort.base.settings import ModelSettings, TrainingSettings
+from longshort.data.simulator import simulate_market
+from longshort.features.catalog import names_on_record
+from longshort.features.panel import FeatureStream
+from longshort.features.targets import make_targets
+from longshort.models.forecaster import Past
+from longshort.models.memory import Rows, TwoStates, run
+from longshort.models.network import Network, NetworkConfig
+from longshort.models.networks.attention_lstm import AttentionLSTM
+from longshort.models.networks.backbone import Backbone, Shape
+from longshort.models.networks.catalog import KINDS
+from longshort.models.networks.instance import Normalised, backbone_of
+from longshort.models.networks.mlstm import recall
+from longshort.models.networks.slstm import recurrence
 from longshort.models.networks.textbook import unrolled
+from longshort.models.training import fit_member
+
+BARS = simulate_market(coins=2, bars=400, seed=7).bars
+NAMES = names_on_record(BARS)
+PAST = Past.cut(
+    FeatureStream(BARS.symbols, NAMES).extend(BARS), make_targets(BARS, (1, 4)), range(300), range(304, 380)
+)
 
 
 def exact_cell() -> tuple[nn.LSTM, Tensor, tuple[Tensor, Tensor]]:
@@ -53,3 +78,251 @@ def test_the_cell_is_the_sum_of_what_was_kept_and_what_was_written() -> None:
         trace.cell, trace.forget_gate * before + trace.input_gate * trace.candidate, rtol=1e-12, atol=1e-12
     )
     torch.testing.assert_close(trace.hidden, trace.output_gate * trace.cell.tanh(), rtol=1e-12, atol=1e-12)
+
+
+MEMBERS = {
+    **{kind.key: ModelSettings(kind=kind.key, hidden=8, window=5, dropout=0.0) for kind in KINDS},
+    "a deep lstm": ModelSettings(hidden=8, layers=3, residual=True, layer_norm=True, dropout=0.0),
+    "a deep xlstm": ModelSettings(kind="xlstm", hidden=7, layers=2, dropout=0.0),
+    "normalised": ModelSettings(hidden=8, instance_norm_rows=6, dropout=0.0),
+}
+every_member = pytest.mark.parametrize("name", MEMBERS)
+FEATURES, BATCH = 3, 4
+
+
+def normal(*shape: int, seed: int = 1) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def made(name: str, seed: int = 5) -> Backbone:
+    torch.manual_seed(seed)
+    return backbone_of(MEMBERS[name], FEATURES).eval()
+
+
+def network(name: str) -> Network:
+    torch.manual_seed(5)
+    built = Network(NetworkConfig(inputs=FEATURES, horizons=2, model=MEMBERS[name]))
+    with torch.no_grad():
+        built.skip.weight.normal_()
+    return built.eval()
+
+
+@every_member
+def test_every_member_memorises_a_batch(name: str) -> None:
+    member, window, target = made(name), normal(10, BATCH, FEATURES), normal(10, BATCH, seed=2)
+    head = nn.Linear(member.width, 1)
+    optimiser = torch.optim.Adam([*member.parameters(), *head.parameters()], lr=0.03)
+
+    def error() -> Tensor:
+        return (head(member(window)[0])[:, :, 0] - target).square().mean()
+
+    first = error().item()
+    for _ in range(200):
+        optimiser.zero_grad()
+        error().backward()
+        optimiser.step()
+
+    assert error().item() < 0.02 * first
+
+
+@every_member
+def test_every_member_looks_at_its_column_up_to_its_row_and_nowhere_else(name: str) -> None:
+    window = normal(12, BATCH, FEATURES).requires_grad_()
+
+    (made(name)(window)[0][8, 2] * normal(8, seed=3)[: made(name).width]).sum().backward()
+
+    looked = window.grad.abs().amax(dim=2) > 0.0
+    expected = torch.zeros(12, BATCH, dtype=torch.bool)
+    expected[:9, 2] = True
+    assert torch.equal(looked, expected)
+
+
+@every_member
+def test_every_member_is_indifferent_to_the_other_columns_of_its_batch(name: str) -> None:
+    member, window, other = made(name), normal(12, BATCH, FEATURES), normal(12, BATCH, FEATURES, seed=2)
+    other[:, 1] = window[:, 1]
+
+    mine, theirs = member(window), member(other)
+
+    assert torch.equal(mine[0][:, 1], theirs[0][:, 1])
+    assert all(torch.equal(a[:, 1], b[:, 1]) for a, b in zip(mine[1], theirs[1], strict=True))
+
+
+@every_member
+def test_a_memory_set_to_zero_is_one_that_has_just_started(name: str) -> None:
+    member, window = made(name), normal(12, BATCH, FEATURES)
+    _, state = member(normal(9, BATCH, FEATURES, seed=2))
+    assert {part.shape[1] for part in state} == {BATCH}
+    for part in state:
+        part[:, 2] = 0.0
+
+    fresh, after = member(window)
+    renewed, later = member(window, state)
+
+    assert torch.equal(fresh[:, 2], renewed[:, 2])
+    assert all(torch.equal(a[:, 2], b[:, 2]) for a, b in zip(after, later, strict=True))
+    assert not torch.equal(fresh[:, 1], renewed[:, 1])
+
+
+@every_member
+def test_a_chunk_in_two_parts_says_what_it_says_in_one(name: str) -> None:
+    member, window = made(name), normal(12, BATCH, FEATURES)
+
+    whole, end = member(window)
+    first, between = member(window[:7])
+    second, last = member(window[7:], between)
+
+    torch.testing.assert_close(torch.cat([first, second]), whole, rtol=1e-4, atol=1e-5)
+    for a, b in zip(last, end, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+@every_member
+def test_every_member_survives_save_and_load(name: str) -> None:
+    window, saved, other = normal(12, BATCH, FEATURES), io.BytesIO(), made(name, seed=6)
+
+    torch.save(made(name).state_dict(), saved)
+    saved.seek(0)
+    before = other(window)[0]
+    other.load_state_dict(torch.load(saved, weights_only=True))
+
+    assert torch.equal(other(window)[0], made(name)(window)[0])
+    assert not torch.equal(before, other(window)[0])
+
+
+def some_rows(count: int, coins: int = 3) -> Rows:
+    restart = np.zeros((count, coins), dtype=np.bool_)
+    restart[20, 1] = restart[41, 2] = restart[64, 0] = True
+    return Rows(
+        inputs=normal(count, coins, FEATURES).numpy(), grid_row=1_000 + np.arange(count), restart=restart
+    )
+
+
+@every_member
+def test_every_member_streams_as_it_batches(name: str) -> None:
+    built, rows = network(name), some_rows(100)
+
+    batch = TwoStates(built, 32).extend(rows)
+    states = TwoStates(built, 32)
+    stream = np.concatenate([states.extend(rows[t : t + 1]) for t in range(100)])
+
+    np.testing.assert_array_equal(stream, batch)
+
+
+@every_member
+def test_what_every_member_says_does_not_depend_on_where_the_run_began(name: str) -> None:
+    built, rows = network(name), some_rows(100)
+
+    whole = run(built, rows, range(90, 100), 32)
+    late = run(built, rows[24:], range(66, 76), 32)
+
+    np.testing.assert_array_equal(late, whole)
+
+
+@every_member
+def test_two_fits_of_every_member_are_the_same_bits(name: str) -> None:
+    small = TrainingSettings(
+        steps=10, check_every=5, batch_chunks=3, chunk_bars=24, burn_in_bars=6, learning_rate=5e-3
+    )
+    model = MEMBERS[name].model_copy(update={"dropout": 0.2, "restart_rows": 32})
+
+    mine, theirs = (fit_member(PAST, model, small, seed=3) for _ in range(2))
+
+    assert mine.curve.score == theirs.curve.score
+    for own, other in zip(mine.weights, theirs.weights, strict=True):
+        for key, values in own.items():
+            np.testing.assert_array_equal(values, other[key])
+
+
+def test_the_scalar_memory_is_that_of_the_paper_without_its_stabiliser() -> None:
+    pre, mix = normal(9, 2, 20).double(), 0.3 * normal(5, 20, seed=2).double()
+    zeros = torch.zeros(1, 2, 5, dtype=torch.float64)
+
+    said, _ = recurrence(pre, mix, (zeros,) * 4)
+
+    hidden, cell, norm, expected = zeros[0], zeros[0], zeros[0], []
+    for row in pre:
+        i, f, z, o = (row + hidden @ mix).chunk(4, dim=1)
+        cell = f.sigmoid() * cell + i.exp() * z.tanh()
+        norm = f.sigmoid() * norm + i.exp()
+        hidden = o.sigmoid() * cell / norm
+        expected.append(hidden)
+    torch.testing.assert_close(said, torch.stack(expected), rtol=1e-10, atol=1e-12)
+
+
+def test_the_matrix_memory_is_that_of_the_paper_without_its_stabiliser() -> None:
+    query, key, value = normal(3, 2, 1, 9, 4, seed=4).double().unbind(0)  # (batch, head, time, channel)
+    write, forget = normal(2, 2, 1, 9, seed=5).double().unbind(0)
+    before = tuple(torch.zeros(1, 2, 1, *shape, dtype=torch.float64) for shape in ((4, 4), (4,), ()))
+
+    said, _ = recall((query, key, value), (write, forget), before)
+
+    memory, norm, expected = before[0][0], before[1][0], []
+    for t in range(9):
+        q, k, v = query[:, :, t], key[:, :, t], value[:, :, t]
+        keep, add = forget[:, :, t].sigmoid()[..., None], write[:, :, t].exp()[..., None]
+        memory = keep[..., None] * memory + add[..., None] * k[..., :, None] * v[..., None, :]
+        norm = keep * norm + add * k
+        size = (q * norm).sum(dim=2, keepdim=True).abs().clamp(min=1.0)
+        expected.append((q[..., None, :] @ memory)[..., 0, :] / size)
+    torch.testing.assert_close(said, torch.stack(expected, dim=2), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [-300.0, 300.0])
+def test_no_gate_is_too_large_for_exponential_gating(size: float) -> None:
+    pre = (size * normal(9, 2, 20)).requires_grad_()
+    gates = (size * normal(2, 2, 1, 9, seed=5)).requires_grad_()
+    zeros, said = torch.zeros(1, 2, 5), normal(3, 2, 1, 9, 4, seed=4)
+    before = tuple(torch.zeros(1, 2, 1, *shape) for shape in ((4, 4), (4,), ()))
+
+    scalar, _ = recurrence(pre, normal(5, 20, seed=2), (zeros,) * 4)
+    matrix, _ = recall((said[0], said[1], said[2]), (gates[0], gates[1]), before)
+    (scalar.sum() + matrix.sum()).backward()
+
+    assert all(torch.isfinite(values).all() for values in (scalar, matrix, pre.grad, gates.grad))
+
+
+def test_attention_reaches_back_as_many_rows_as_the_window_and_not_before_the_start() -> None:
+    torch.manual_seed(1)
+    member = AttentionLSTM(FEATURES, Shape(hidden=8, window=3))
+    known = torch.tensor([[False, False, True, True, True, True], [True] * 6])
+
+    weights = member.weights(normal(4, 2, 8), normal(6, 2, 8, seed=2), known)
+
+    reached = [[2], [2, 3], [2, 3, 4], [3, 4, 5]]
+    assert [torch.flatnonzero(row).tolist() for row in weights[0]] == reached
+    assert [torch.flatnonzero(row).tolist() for row in weights[1]] == [[0, 1, 2], [1, 2, 3], *reached[2:]]
+    torch.testing.assert_close(weights.sum(dim=2), torch.ones(2, 4))
+
+
+def test_running_means_and_deviations_are_those_of_a_loop() -> None:
+    member, window = made("normalised"), normal(20, 2, FEATURES).double()
+    assert isinstance(member, Normalised)
+    read: list[Tensor] = []
+    member.inner.register_forward_pre_hook(lambda _, given: read.append(given[0]))
+
+    member.double()(window)
+
+    weights = 0.5 ** (torch.arange(20, dtype=torch.float64).flip(0) / 6)[:, None, None] / 1.0
+    mean = (weights * window).sum(dim=0) / weights.sum(dim=0)
+    variance = (weights * (window - mean) ** 2).sum(dim=0) / weights.sum(dim=0) + 0.01
+    last = torch.cat([(window[-1] - mean) / variance.sqrt(), mean, variance.sqrt().log()], dim=1)
+    torch.testing.assert_close(read[0][-1], last, rtol=1e-9, atol=1e-9)
+
+
+def test_what_is_learnt_of_a_coin_is_learnt_from_its_own_rows_and_read_at_its_own_place() -> None:
+    model = MEMBERS["lstm"].model_copy(update={"coin_width": 2})
+    torch.manual_seed(5)
+    built = Network(NetworkConfig(inputs=FEATURES, horizons=2, model=model, coins=3)).eval()
+    with torch.no_grad():
+        built.skip.weight.normal_()
+        built.coins.weight[1] = 1.0
+    rows = some_rows(12)[:12]
+    window, whose = torch.from_numpy(rows.inputs[:, [2, 1, 0]].copy()), torch.tensor([2, 1, 0])
+
+    raw, _ = built(window, coins=whose)
+    raw[:, 0].sum().backward()
+    stream = TwoStates(built, 32).extend(rows)
+
+    assert torch.flatnonzero(built.coins.weight.grad.abs().sum(dim=1)).tolist() == [2]
+    np.testing.assert_allclose(stream, raw.detach().numpy()[:, [2, 1, 0]], rtol=1e-5, atol=1e-6)

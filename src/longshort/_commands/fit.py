@@ -12,12 +12,12 @@ from longshort.base.jobs import run_jobs, usable_processors
 from longshort.base.settings import Study
 from longshort.data.bars import Bars
 from longshort.features.panel import Panel
+from longshort.models.anchor import NAMES
 from longshort.models.bundle import Bundle
 from longshort.models.forecast import Forecast
-from longshort.models.forecaster import Forecaster, Past
+from longshort.models.forecaster import Forecaster
 from longshort.models.lstm import FittedLSTM
 from longshort.models.opponents import model_name, model_of
-from longshort.models.scale import HAR
 from longshort.study.folds import Fold
 from longshort.study.market import Market, load_bars, open_market
 from longshort.study.recipe import named_recipe, recipe_digest
@@ -31,13 +31,16 @@ def train(study: Study, *, report: Report = lambda what, done, of: None) -> Bund
     """Fit every seed on the development rows (the holdout stays sealed) and save the bundle beside the study."""
     if model_of(study) is not None:
         raise StudyError(
-            f"{model_name(study)} has nothing to train: it learns anew each week from the last 90 days.",
+            f"{model_name(study)} has nothing to train: all that it needs to know it has, or learns on its way.",
             remedy="Go on with `longshort forecast`, `evaluate` or `backtest`.",
         )
     market = open_market(study)
     fold = market.final_fold()
     known_until = _known_until(market, fold)
-    jobs = [*[member_job(market, fold, seed) for seed in study.model.seeds], opponent_job(market, fold, HAR)]
+    jobs = [
+        *[member_job(market, fold, seed) for seed in study.model.seeds],
+        opponent_job(market, fold, NAMES[study.model.anchor]),
+    ]
     processes = study.training.processes or usable_processors()
     results: dict[int, Any] = {}
     for done, (index, result) in enumerate(run_jobs(jobs, cache=job_cache(study), processes=processes)):
@@ -79,8 +82,8 @@ def forecast(study: Study) -> Forecast:
 def _unbundled(study: Study, model: Forecaster) -> Forecast:
     market = open_market(study)
     rows = len(market.bars)
-    nothing = Past.cut(market.panel, market.targets, range(0), range(0))
-    return model.fit(nothing).predict(market.panel, range(rows - 1, rows))
+    past = past_of(market, market.final_fold())
+    return model.fit(past).predict(market.panel, range(rows - 1, rows))
 
 
 def _memory(market: Market, known_until: int) -> dict[str, np.ndarray]:

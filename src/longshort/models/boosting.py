@@ -27,6 +27,7 @@ from longshort.models.scale import HAR, FittedScale, ScaleModel, fit_scale, har
 Label = Float64[np.ndarray, " row"]
 Step = tuple[Label, Label]  # the first and second derivative of the loss
 
+NAME = "LightGBM"
 MOST_ROUNDS = 300
 PATIENCE_ROUNDS = 40
 LEAST_GAIN = 1e-5  # nats per row: trees that gain less on the validation rows are left out
@@ -41,7 +42,7 @@ class LightGBM:
     """Boosted trees, one set for all coins and two per horizon."""
 
     horizons: tuple[int, ...]
-    name: str = "LightGBM"
+    name: str = NAME
 
     def fit(self, past: Past) -> "FittedLightGBM":
         """Fit HAR, then trees to what it leaves over."""

@@ -17,10 +17,9 @@ from longshort.base.clock import format_instant
 from longshort.base.errors import BundleError
 from longshort.base.files import digest, write_atomically, write_json
 from longshort.base.settings import ModelSettings, Study
+from longshort.models.anchor import network_name, read, written
 from longshort.models.inputs import Scaler
 from longshort.models.lstm import FittedLSTM
-from longshort.models.networks.catalog import kind_of
-from longshort.models.scale import HAR, FittedScale, har
 from longshort.models.training import Curve, Member
 
 FORMAT = 3
@@ -87,7 +86,7 @@ class Bundle:
                 raise BundleError(
                     "the weights are not the ones that were saved.", where=folder, remedy=RETRAIN
                 )
-            return cls._from(plain, weights)
+            return cls._from(plain, weights, folder.resolve().parent)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BundleError(
                 f"the trained model cannot be read: {error}.", where=folder, remedy=RETRAIN
@@ -97,7 +96,7 @@ class Bundle:
         """Raise `BundleError` unless a study can be run with this bundle; `recipe` hashes the user's own code."""
         if recipe != self.hashes.get("recipe", recipe):
             raise BundleError(
-                "the files with your own features or filter have changed since the model was trained.",
+                "the files with your own features, filter or network have changed since the model was trained.",
                 remedy=RETRAIN,
             )
         if names != self.fitted.scaler.names:
@@ -135,7 +134,7 @@ class Bundle:
             "interval": self.interval,
             "horizons": self.fitted.horizons,
             "mean_weights": self.fitted.mean_weights,
-            "har": {"beta": self.fitted.anchor.beta.tolist(), "df": self.fitted.anchor.df.tolist()},
+            "anchor": written(self.fitted.anchor),
             "created_at": self.created_at,
             "trained_until": self.trained_until,
             "features": [
@@ -151,7 +150,7 @@ class Bundle:
         }
 
     @classmethod
-    def _from(cls, plain: dict[str, Any], weights: dict[str, np.ndarray]) -> "Bundle":
+    def _from(cls, plain: dict[str, Any], weights: dict[str, np.ndarray], home: Path) -> "Bundle":
         horizons = tuple(plain["horizons"])
         scaler = Scaler(
             names=tuple(f["name"] for f in plain["features"]),
@@ -160,19 +159,17 @@ class Bundle:
             optional=tuple(f["optional"] for f in plain["features"]),
         )
         members = tuple(_member(m, weights, len(horizons)) for m in plain["members"])
-        model = ModelSettings(**plain["settings"]["model"])
+        model = ModelSettings(**plain["settings"]["model"], folder=home)
         return cls(
             fitted=FittedLSTM(
                 horizons=horizons,
                 model=model,
                 scaler=scaler,
                 members=members,
-                anchor=FittedScale(
-                    HAR, horizons, har, np.array(plain["har"]["beta"]), np.array(plain["har"]["df"])
-                ),
+                anchor=read(plain["anchor"], horizons),
                 mean_weights=tuple(plain["mean_weights"]),
                 coins=len(plain["symbols"]),
-                name=kind_of(model).name,
+                name=network_name(model),
             ),
             symbols=tuple(plain["symbols"]),
             interval=plain["interval"],

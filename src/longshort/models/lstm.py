@@ -8,6 +8,7 @@ from jaxtyping import Float32
 
 from longshort.base.settings import ModelSettings, TrainingSettings
 from longshort.features.panel import Panel
+from longshort.models.anchor import Anchor, fit_anchor, mean_share, network_name
 from longshort.models.forecast import Forecast
 from longshort.models.forecaster import Fitted, ForecastStream, Past, volatility_over
 from longshort.models.heads.catalog import head_named
@@ -15,9 +16,7 @@ from longshort.models.heads.head import Reading, average
 from longshort.models.inputs import Scaler
 from longshort.models.memory import Rows, TwoStates, context_start, run
 from longshort.models.network import Network, NetworkConfig
-from longshort.models.networks.catalog import kind_of
 from longshort.models.opponents import NETWORK
-from longshort.models.scale import HAR, FittedScale, ScaleModel, har
 from longshort.models.shrink import mean_weight
 from longshort.models.training import Member, fit_member
 
@@ -37,14 +36,14 @@ class LSTMForecaster:
         """Train every seed, one after the other; `longshort` itself trains them as parallel jobs."""
         torch.set_num_threads(1)
         members = [fit_member(past, self.model, self.training, seed) for seed in self.model.seeds]
-        return FittedLSTM.of(past, self.model, tuple(members), ScaleModel(HAR, self.horizons, har).fit(past))
+        return FittedLSTM.of(past, self.model, tuple(members), fit_anchor(past, self.model))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FittedLSTM:
-    """Trained members, the scaler they share, and the HAR model that their scale is averaged with.
+    """Trained members, the scaler they share, and the simpler model that their law is averaged with.
 
-    The share of HAR in the log scale is `anchor_share`: networks find what HAR cannot see, HAR errs less where they
+    The anchor's share in the log scale is `anchor_share`: networks find what it cannot see, it errs less where they
     have seen little. All coins always run together at one width.
     """
 
@@ -52,14 +51,14 @@ class FittedLSTM:
     model: ModelSettings
     scaler: Scaler
     members: tuple[Member, ...]
-    anchor: FittedScale
+    anchor: Anchor
     mean_weights: tuple[float, ...]
     coins: int
     name: str = NAME
 
     @classmethod
     def of(
-        cls, past: Past, model: ModelSettings, members: tuple[Member, ...], anchor: FittedScale
+        cls, past: Past, model: ModelSettings, members: tuple[Member, ...], anchor: Anchor
     ) -> "FittedLSTM":
         """Average members, and learn on the validation rows how much of their mean to believe."""
         horizons = past.targets.horizons
@@ -76,7 +75,7 @@ class FittedLSTM:
             anchor=anchor,
             mean_weights=tuple(weights),
             coins=len(past.panel.symbols),
-            name=kind_of(model).name,
+            name=network_name(model),
         )
 
     def predict(self, panel: Panel, rows: range) -> Forecast:
@@ -118,6 +117,7 @@ class FittedLSTM:
             unit=np.where(panel.usable[:, :, None], volatility_over(panel, self.horizons), np.nan),
             anchor=self.anchor.law(panel),
             share=self.model.anchor_share,
+            mean_share=mean_share(self.model),
             mean_weights=self.mean_weights,
         )
         return Forecast(

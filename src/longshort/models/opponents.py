@@ -10,9 +10,10 @@ from importlib import import_module
 from longshort.base.errors import StudyError
 from longshort.base.settings import Study
 from longshort.base.tables import nearest
+from longshort.models.anchor import network_name
 from longshort.models.forecaster import Forecaster
 from longshort.models.naive import Drift, PreviousValue, SeasonalNaive
-from longshort.models.networks.catalog import kind_of
+from longshort.models.networks.catalog import GRAPH, kind_of
 from longshort.models.scale import EWMA, EXPANDING, HAR, ScaleModel, ewma, expanding, har
 
 Horizons = tuple[int, ...]
@@ -169,6 +170,10 @@ def model_of(study: Study) -> Forecaster | None:
         from longshort.models.prophet import Prophet
 
         return Prophet(study.target.horizons, every=1)
+    if study.model.kind.startswith(GRAPH):
+        from longshort.models.onnx import graph_model
+
+        return graph_model(study)
     kind_of(study.model)
     return None
 
@@ -176,7 +181,7 @@ def model_of(study: Study) -> Forecaster | None:
 def model_name(study: Study) -> str:
     """What reports call the forecaster that a study judges."""
     model = model_of(study)
-    return kind_of(study.model).name if model is None else model.name
+    return network_name(study.model) if model is None else model.name
 
 
 def opponent_named(name: str) -> Opponent:

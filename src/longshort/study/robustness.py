@@ -16,6 +16,7 @@ from longshort.base.files import digest
 from longshort.base.jobs import Job, run_jobs, usable_processors
 from longshort.base.settings import Study
 from longshort.features.targets import Targets
+from longshort.models.anchor import fit_anchor
 from longshort.models.forecast import Forecast
 from longshort.models.forecaster import Past
 from longshort.models.lstm import FittedLSTM
@@ -151,10 +152,10 @@ def _part(market: Market, name: str, told: Sequence[Told]) -> Part:
 
 def _tell(market: Market, split: Split, members: tuple[object, ...]) -> Told:
     past = past_of_split(market, split)
-    anchor = ScaleModel(HAR, market.targets.horizons, har).fit(past)
-    model = FittedLSTM.of(past, market.study.model, members, anchor)  # pyright: ignore[reportArgumentType]
+    beneath = ScaleModel(HAR, market.targets.horizons, har).fit(past)
+    model = FittedLSTM.of(past, market.study.model, members, fit_anchor(past, market.study.model))  # pyright: ignore[reportArgumentType]
     first, *later = [model.predict(market.panel, stretch) for stretch in split.judge]
-    beside, *others = [anchor.predict(market.panel, stretch) for stretch in split.judge]
+    beside, *others = [beneath.predict(market.panel, stretch) for stretch in split.judge]
     rows = np.concatenate([np.arange(s.start, s.stop) for s in split.judge])
     return Told(
         split=split,
@@ -269,7 +270,9 @@ def _job(market: Market, split: Split, seed: int) -> Job:
     study = market.study
     plain = study.model_dump(mode="json", include={"data", "features", "target", "training"})
     plain["training"].pop("processes")
-    shape = {k: v for k, v in study.model.model_dump().items() if k not in ("seeds", "anchor_share")}
+    shape = {
+        k: v for k, v in study.model.model_dump().items() if k not in ("seeds", "anchor", "anchor_share")
+    }
     share, seen = study.validation.validation_share, market.bars[: market.development_rows].digest()
     named = (str(split), str(plain), str(shape), str(share), *market.recipe.names, recipe_digest(study))
     key = digest(f"split {seed}", *named, seen, code_digest())

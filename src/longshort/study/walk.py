@@ -11,9 +11,11 @@ from typing import Any
 from longshort.base.files import digest
 from longshort.base.jobs import Job, run_jobs, usable_processors
 from longshort.base.settings import Study
+from longshort.models.anchor import NAMES, Anchor
 from longshort.models.forecast import Forecast
 from longshort.models.forecaster import Fitted, Past
 from longshort.models.lstm import FittedLSTM
+from longshort.models.networks.catalog import own_sources
 from longshort.models.opponents import (
     OPPONENTS,
     Opponent,
@@ -22,13 +24,12 @@ from longshort.models.opponents import (
     model_of,
     opponent_named,
 )
-from longshort.models.scale import HAR, FittedScale
 from longshort.models.training import Member, fit_member
 from longshort.policy.pilot import Pilot, Tenure
 from longshort.policy.steering import Steering
 from longshort.study.folds import Fold
 from longshort.study.market import Market, code_digest, open_market
-from longshort.study.recipe import recipe_digest
+from longshort.study.recipe import input_digest
 
 Report = Callable[[str, int, int], None]
 
@@ -121,12 +122,15 @@ def _fits(study: Study, opponents: Sequence[Opponent]) -> list[tuple[str, str]]:
     members = (
         [("member", str(seed)) for seed in study.model.seeds] if model is None else [("model", model.name)]
     )
-    return members + [("opponent", o.name) for o in opponents if model is None or o.name != model.name]
+    beside = [o.name for o in opponents if model is None or o.name != model.name]
+    anchor = [NAMES[study.model.anchor]] if model is None and NAMES[study.model.anchor] not in beside else []
+    return members + [("opponent", name) for name in (*beside, *anchor)]
 
 
 def _seconds(task: _Task) -> float:
     """About how long a task takes, to begin with the longest."""
-    return 15.0 if task.kind == "member" else opponent_named(task.name).seconds
+    known = {opponent.name: opponent.seconds for opponent in OPPONENTS}
+    return known.get(task.name, 15.0)
 
 
 def _job(market: Market, fold: Fold, task: _Task) -> Job:
@@ -137,22 +141,30 @@ def _job(market: Market, fold: Fold, task: _Task) -> Job:
 
 def opponent_job(market: Market, fold: Fold, name: str, *, alone: bool = False) -> Job:
     """The job that fits a forecaster on one fold and lets it speak; `alone`: as the model, at every bar."""
-    key = _key(market, fold, ["data", "features", "target"], f"{name} alone {alone} {fold.test}")
+    own = _own(market.study) if alone else ()
+    key = _key(market, fold, ["data", "features", "target"], f"{name} alone {alone} {fold.test}", own)
     return Job(key=key, function=play_opponent, arguments=(market.study, fold, name, alone))
 
 
 def member_job(market: Market, fold: Fold, seed: int) -> Job:
     """The job that trains one seed on one fold."""
-    key = _key(market, fold, ["data", "features", "target", "model", "training"], f"seed {seed}")
+    sections = ["data", "features", "target", "model", "training"]
+    key = _key(market, fold, sections, f"seed {seed}", _own(market.study))
     return Job(key=key, function=fit_member_job, arguments=(market.study, fold, seed))
 
 
-def _key(market: Market, fold: Fold, sections: list[str], name: str) -> str:
+def _key(market: Market, fold: Fold, sections: list[str], name: str, own: tuple[bytes | str, ...]) -> str:
     past = market.bars[: max(fold.validation.stop + max(market.study.target.horizons), fold.test.stop)]
     rows = f"{fold.train} {fold.validation}"
     study, names = market.study, market.recipe.names
     settings = _settings(study, sections)
-    return digest(name, rows, settings, *names, past.digest(), recipe_digest(study), code_digest())
+    return digest(name, rows, settings, *names, past.digest(), input_digest(study), code_digest(), *own)
+
+
+def _own(study: Study) -> tuple[bytes | str, ...]:
+    """A model of the user's own, and where it lies: what was fitted looks for it there."""
+    sources = own_sources(study.model)
+    return (*sources, str(study.model.folder)) if sources else ()
 
 
 def _settings(study: Study, sections: list[str]) -> str:
@@ -187,14 +199,15 @@ def _network_job(market: Market, fold: Fold, number: int, results: dict[_Task, A
     study = market.study
     members = tuple(results[_Task(number, "member", str(seed))] for seed in study.model.seeds)
     keys = [member_job(market, fold, seed).key for seed in study.model.seeds]
-    rest = (opponent_job(market, fold, HAR).key, str(study.model.anchor_share), str(fold.test))
-    anchor = results[_Task(number, "opponent", HAR)].fitted
+    name = NAMES[study.model.anchor]
+    rest = (opponent_job(market, fold, name).key, str(study.model.anchor_share), str(fold.test))
+    anchor = results[_Task(number, "opponent", name)].fitted
     return Job(
         key=digest("speak", *keys, *rest), function=play_network, arguments=(study, fold, members, anchor)
     )
 
 
-def play_network(study: Study, fold: Fold, members: tuple[Member, ...], anchor: FittedScale) -> Played:
+def play_network(study: Study, fold: Fold, members: tuple[Member, ...], anchor: Anchor) -> Played:
     """Average the networks of a fold and forecast its test rows."""
     market = open_market(study)
     fitted = FittedLSTM.of(past_of(market, fold), study.model, members, anchor)

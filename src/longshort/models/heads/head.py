@@ -30,13 +30,14 @@ class Came:
 class Reading:
     """What raw outputs are read against.
 
-    The unit per cell, the anchor's law and its share in the logarithm of the scale, and how much of a mean to believe
-    at each horizon.
+    The unit per cell, the anchor's law with its shares in the logarithm of the scale and in the mean, and how much of a
+    mean to believe at each horizon.
     """
 
     unit: Values
     anchor: StudentT
     share: float
+    mean_share: float
     mean_weights: tuple[float, ...]
 
 

@@ -30,7 +30,8 @@ class StudentTHead:
         loc, log_scale, df = (part.numpy().astype(np.float64) for part in parameters(torch.from_numpy(raw)))
         own, share = 1.0 - reading.share, reading.share
         return StudentT(
-            loc=average(loc) * np.asarray(reading.mean_weights) * reading.unit,
+            loc=(1.0 - reading.mean_share) * average(loc) * np.asarray(reading.mean_weights) * reading.unit
+            + reading.mean_share * reading.anchor.loc,
             scale=np.exp(
                 own * (average(log_scale) + np.log(reading.unit)) + share * np.log(reading.anchor.scale)
             ),

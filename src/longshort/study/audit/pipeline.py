@@ -16,11 +16,12 @@ from longshort.base.settings import Study
 from longshort.base.stage import Arrays
 from longshort.data.bars import Bars
 from longshort.features.targets import Targets, make_targets
+from longshort.models.anchor import fit_anchor, numbers
 from longshort.models.forecast import StudentT
 from longshort.models.forecaster import Fitted, Past, volatility_over
 from longshort.models.lstm import FittedLSTM
 from longshort.models.opponents import model_name, model_of
-from longshort.models.scale import HAR, FittedScale, fit_scale, scale_models
+from longshort.models.scale import FittedScale, fit_scale, scale_models
 from longshort.models.training import chunk_starts, fit_member
 from longshort.policy.exposure import Exposure
 from longshort.policy.ledger import run_ledger
@@ -121,7 +122,7 @@ def fitted_arrays(names: tuple[str, ...], models: Mapping[str, Fitted]) -> Array
         if isinstance(model, FittedLSTM):
             found |= {"scaler mean": model.scaler.mean, "scaler std": model.scaler.std}
             found |= {"mean weights": np.array(model.mean_weights)}
-            found |= {"anchor beta": model.anchor.beta, "anchor df": model.anchor.df}
+            found |= {f"anchor {name}": value for name, value in numbers(model.anchor).items()}
             for member in model.members:
                 found[f"seed {member.seed} stopped at"] = np.array(member.curve.best_step)
                 found |= {
@@ -155,7 +156,10 @@ def fit_fold(market: Market, fold: Fold) -> dict[str, Fitted]:
     if model is not None:
         return {model.name: model.fit(past), **scales}
     members = tuple(fit_member(past, study.model, study.training, seed) for seed in study.model.seeds)
-    return {model_name(study): FittedLSTM.of(past, study.model, members, scales[HAR]), **scales}
+    return {
+        model_name(study): FittedLSTM.of(past, study.model, members, fit_anchor(past, study.model)),
+        **scales,
+    }
 
 
 def _split(market: Market, fold: Fold, number: int) -> Split:
