@@ -87,6 +87,23 @@ def train(study: StudyPath, overrides: Overrides = None) -> None:
 
 
 @app.command()
+def tune(
+    study: Annotated[Path, typer.Argument(metavar="[STUDY]", help="A study's folder or file.")] = Path(),
+    overrides: Overrides = None,
+    *,
+    trials: Annotated[int, typer.Option(help="In all, kept ones too; 0: as the study says.")] = 0,
+    minutes: Annotated[float, typer.Option(help="After which no trial begins; 0: no end.")] = 0.0,
+    as_json: AsJson = False,
+) -> None:
+    """Search for better settings on rows before the first test row, and write the best study."""
+    from longshort._commands import tune as search
+    from longshort.base.settings import Study
+
+    asked = search.Asked(trials=trials, minutes=minutes, as_json=as_json)
+    search.tune(Study.load(study, overrides or ()), asked)
+
+
+@app.command()
 def evaluate(
     study: StudyPath,
     overrides: Overrides = None,

@@ -109,7 +109,7 @@ def load_bars(study: Study, report: Report = quietly) -> Bars:
 
 
 @dataclass(frozen=True)
-class _Ear:
+class Ear:
     """Who hears how far loading is; any two are equal, for it is no part of what is loaded."""
 
     report: Report = field(compare=False)
@@ -117,11 +117,11 @@ class _Ear:
 
 def open_market(study: Study, report: Report = quietly) -> Market:
     """Load a study's market; kept, so that the jobs of one process share it."""
-    return _opened(study, _Ear(report))
+    return _opened(study, Ear(report))
 
 
 @lru_cache(maxsize=1)
-def _opened(study: Study, ear: _Ear) -> Market:
+def _opened(study: Study, ear: Ear) -> Market:
     return Market.of(study, load_bars(study, ear.report))
 
 
