@@ -133,7 +133,7 @@ class TrainingSettings(Section):
     precision: Literal["fp32", "bf16"] = "fp32"
     checkpoint_every: int = Field(default=5, ge=1)
     refine_steps: int = Field(default=60, ge=10)
-    refine_rate: float = Field(default=5e-4, gt=0.0)
+    refine_rate: float = Field(default=1e-3, gt=0.0)
     replay_share: float = Field(default=0.5, ge=0.0, le=1.0)
 
 

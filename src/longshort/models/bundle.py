@@ -50,16 +50,14 @@ class Bundle:
         """The features that the network reads."""
         return self.fitted.scaler.names
 
+    @property
+    def content(self) -> str:
+        """A hash of all weights: a refined bundle names that of its parent."""
+        return digest(*[part for name, array in sorted(self._arrays().items()) for part in (name, array)])
+
     def save(self, folder: Path) -> Path:
         """Write the bundle into a folder and return the path of its `bundle.json`."""
-        weights = {
-            f"{member.seed}/{k}/{name}": np.ascontiguousarray(array)
-            for member in self.fitted.members
-            for k, state in enumerate(member.weights)
-            for name, array in state.items()
-        }
-        weights |= {f"{MEMORY}{name}": np.ascontiguousarray(part) for name, part in self.memory.items()}
-        content = digest(*[part for name, array in sorted(weights.items()) for part in (name, array)])
+        weights, content = self._arrays(), self.content
         path = folder / f"weights-{content}.safetensors"
         write_atomically(path, lambda temporary: save_file(weights, temporary))
         write_json(folder / "bundle.json", self._description(content))
@@ -124,6 +122,15 @@ class Bundle:
                         f"the study has {value}.",
                         remedy=RETRAIN,
                     )
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        weights = {
+            f"{member.seed}/{k}/{name}": np.ascontiguousarray(array)
+            for member in self.fitted.members
+            for k, state in enumerate(member.weights)
+            for name, array in state.items()
+        }
+        return weights | {f"{MEMORY}{name}": np.ascontiguousarray(part) for name, part in self.memory.items()}
 
     def _description(self, content: str) -> dict[str, Any]:
         scaler = self.fitted.scaler
@@ -209,6 +216,8 @@ def _member(plain: dict[str, Any], weights: dict[str, np.ndarray], horizons: int
             score=tuple(tuple(v) for v in curve["score"]),
             best_step=tuple(curve["best_step"]),
             seconds=curve["seconds"],
+            loss=tuple(curve.get("loss", ())),
+            stopped=curve.get("stopped", ""),
         ),
         validation_mean=np.zeros((0, 0, horizons), dtype=np.float32),  # only a fit needs it
     )

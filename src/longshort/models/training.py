@@ -6,7 +6,7 @@ is kept from the first fit, which had not seen them.
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,15 +109,15 @@ def fit_member(
 class Search:
     """The best score on the validation rows so far, per horizon, and the weights that had it.
 
-    `stopped` says why it is over, once it is.
+    A refinement has scores and weights `to_beat`, of step 0. `stopped` says why it is over, once it is.
     """
 
-    def __init__(self, trainer: Trainer) -> None:
+    def __init__(self, trainer: Trainer, to_beat: tuple[np.ndarray, Sequence[Weights]] | None = None) -> None:
         horizons = trainer.network.config.horizons
         self.trainer = trainer
-        self.best = np.full(horizons, -np.inf)
-        self.weights: list[Weights] = [trainer.weights()] * horizons
-        self.best_step = [1] * horizons
+        self.best = np.full(horizons, -np.inf) if to_beat is None else to_beat[0].copy()
+        self.weights: list[Weights] = [trainer.weights()] * horizons if to_beat is None else list(to_beat[1])
+        self.best_step = [1 if to_beat is None else 0] * horizons
         self.steps: list[int] = []
         self.history: list[tuple[float, ...]] = []
         self.losses: list[float] = []
