@@ -11,6 +11,7 @@ from longshort.base.clock import SystemClock
 from longshort.base.errors import StudyError
 from longshort.base.files import jsonable, write_json
 from longshort.base.settings import Study
+from longshort.models.opponents import model_of
 from longshort.study.market import Market, open_market
 from longshort.study.robustness import robustness
 from longshort.study.run import Run, job_cache
@@ -28,9 +29,9 @@ def divide(study: Study, *, report: Progress = lambda what, done, of: None) -> S
 
 def divide_into(study: Study, *, report: Progress = lambda what, done, of: None) -> tuple[Section, Path]:
     """The section, and in which folder it lies; the look is counted as a try on these data."""
-    if study.model.kind != "lstm":
+    if model_of(study) is not None:
         raise StudyError(
-            f"{study.model.kind} learns from the last 90 days alone: nothing of it depends on a division.",
+            f"{study.model.kind} learns nothing from the rows of a fold: nothing of it depends on a division.",
             remedy='Use model.kind = "lstm".',
         )
     market = open_market(study, report)

@@ -17,6 +17,7 @@ from longshort.features.look import Feature
 from longshort.features.own import own_digest, own_features
 from longshort.features.panel import FeatureStream
 from longshort.features.scaling import LATER
+from longshort.models.networks.catalog import own_sources
 from longshort.models.scale import HAR_COLUMNS
 
 
@@ -90,6 +91,11 @@ def named_recipe(
 
 
 def recipe_digest(study: Study) -> str:
+    """A hash of the user's code that shapes what a network reads, or is one."""
+    return digest(input_digest(study), *own_sources(study.model))
+
+
+def input_digest(study: Study) -> str:
     """A hash of the user's code that shapes what a network reads."""
     own, folder = study.features, study.folder
     return digest(own_digest(own.own, folder), denoiser_digest(own.denoise, folder))
