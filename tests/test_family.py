@@ -19,7 +19,7 @@ from longshort.models.networks.attention_lstm import AttentionLSTM
 from longshort.models.networks.backbone import Backbone, Shape
 from longshort.models.networks.catalog import KINDS
 from longshort.models.networks.instance import Normalised, backbone_of
-from longshort.models.networks.mlstm import recall
+from longshort.models.networks.mlstm import answers, recall
 from longshort.models.networks.slstm import recurrence
 from longshort.models.networks.textbook import unrolled
 from longshort.models.training import fit_member
@@ -251,14 +251,14 @@ def test_the_scalar_memory_is_that_of_the_paper_without_its_stabiliser() -> None
 
 
 def test_the_matrix_memory_is_that_of_the_paper_without_its_stabiliser() -> None:
-    query, key, value = normal(3, 2, 1, 9, 4, seed=4).double().unbind(0)  # (batch, head, time, channel)
-    write, forget = normal(2, 2, 1, 9, seed=5).double().unbind(0)
+    query, key, value = normal(3, 2, 1, 70, 4, seed=4).double().unbind(0)  # (batch, head, time, channel)
+    write, forget = normal(2, 2, 1, 70, seed=5).double().unbind(0)
     before = tuple(torch.zeros(1, 2, 1, *shape, dtype=torch.float64) for shape in ((4, 4), (4,), ()))
 
-    said, _ = recall((query, key, value), (write, forget), before)
+    said, _ = answers((query, key, value), (write, forget), before)
 
     memory, norm, expected = before[0][0], before[1][0], []
-    for t in range(9):
+    for t in range(70):
         q, k, v = query[:, :, t], key[:, :, t], value[:, :, t]
         keep, add = forget[:, :, t].sigmoid()[..., None], write[:, :, t].exp()[..., None]
         memory = keep[..., None] * memory + add[..., None] * k[..., :, None] * v[..., None, :]
@@ -303,7 +303,7 @@ def test_running_means_and_deviations_are_those_of_a_loop() -> None:
 
     member.double()(window)
 
-    weights = 0.5 ** (torch.arange(20, dtype=torch.float64).flip(0) / 6)[:, None, None] / 1.0
+    weights = 0.5 ** (torch.arange(20, dtype=torch.float64).flip(0) / 6)[:, None, None]
     mean = (weights * window).sum(dim=0) / weights.sum(dim=0)
     variance = (weights * (window - mean) ** 2).sum(dim=0) / weights.sum(dim=0) + 0.01
     last = torch.cat([(window[-1] - mean) / variance.sqrt(), mean, variance.sqrt().log()], dim=1)

@@ -43,12 +43,14 @@ def first_context_row(grid_row: int, restart_rows: int) -> int:
 class TwoStates:
     """The two staggered states of one network, side by side: the older in the first columns, the younger after it.
 
-    Both always run together, at one width, so that a row gives the same bits alone or among thousands.
+    Both always run together, at one width, so that a row gives the same bits alone or among thousands. Without
+    `exact` the last bit may differ, and members that must be fed row by row for it are read in larger pieces.
     """
 
-    def __init__(self, network: Network, restart_rows: int) -> None:
+    def __init__(self, network: Network, restart_rows: int, *, exact: bool = True) -> None:
         self._network = network.eval()
         self._restart_rows = restart_rows
+        self._by_row = exact and not network.backbone.exact_pieces
         self._state: State | None = None
 
     @torch.inference_mode()
@@ -72,7 +74,7 @@ class TwoStates:
         """Where pieces begin that a network may read in one go, and the end."""
         if not len(changes):
             return [0]
-        if not self._network.backbone.exact_pieces:
+        if self._by_row:
             return list(range(len(changes) + 1))
         return [0, *[int(t) for t in np.flatnonzero(changes) if t > 0], len(changes)]
 
@@ -88,13 +90,14 @@ class TwoStates:
 
 
 def run(
-    network: Network, rows: Rows, wanted: range, restart_rows: int
+    network: Network, rows: Rows, wanted: range, restart_rows: int, *, exact: bool = True
 ) -> Float32[np.ndarray, "wanted asset horizon output"]:
-    """Raw outputs of the wanted rows; earlier rows are context."""
+    """Raw outputs of the wanted rows; earlier rows are context. `exact` is that of `TwoStates`."""
     if not len(wanted):
         return no_rows(network, rows.inputs.shape[1])
     begin = context_start(rows.grid_row[: wanted.start + 1], restart_rows)
-    return TwoStates(network, restart_rows).extend(rows[begin : wanted.stop])[wanted.start - begin :]
+    states = TwoStates(network, restart_rows, exact=exact)
+    return states.extend(rows[begin : wanted.stop])[wanted.start - begin :]
 
 
 def no_rows(network: Network, assets: int) -> Float32[np.ndarray, "time asset horizon output"]:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from longshort.base.settings import ModelSettings
 from longshort.models.heads.catalog import head_named
 from longshort.models.heads.head import Head
-from longshort.models.networks.backbone import Backbone, ChunkDropout, Shape, State
-from longshort.models.networks.catalog import kind_of
+from longshort.models.networks.backbone import ChunkDropout, State
+from longshort.models.networks.instance import backbone_of
 
 LEAST_ROWS = 128
 
@@ -42,7 +42,7 @@ class Network(nn.Module):
         model = config.model
         inputs = config.inputs + model.coin_width
         self.outputs = config.horizons * config.head.width
-        self.backbone: Backbone = kind_of(model).load()(inputs, Shape.of(model))
+        self.backbone = backbone_of(model, inputs)
         self.head = nn.Linear(self.backbone.width, self.outputs)
         self.skip = nn.Linear(inputs, self.outputs, bias=False)
         self.drop = ChunkDropout(model.dropout)

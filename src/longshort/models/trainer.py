@@ -144,10 +144,11 @@ class Trainer:
         return np.concatenate(drawn)
 
     def _spoken(self) -> Float32[np.ndarray, "time asset horizon output"]:
-        """Raw outputs of the validation rows, by the very path that forecasts take."""
+        """Raw outputs of the validation rows, by the path that forecasts take, save in larger pieces."""
         if self._resting is not self.network:
             self._resting.load_state_dict(self.network.state_dict())
-        return run(self._resting, self._chunks.rows, self._validation, self.model.restart_rows)
+        rows, restart = self._chunks.rows, self.model.restart_rows
+        return run(self._resting, rows, self._validation, restart, exact=False)
 
 
 def _pools(

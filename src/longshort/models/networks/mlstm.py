@@ -18,6 +18,7 @@ from longshort.models.networks.backbone import Hidden, State
 from longshort.models.networks.convolution import CausalConvolution
 
 CONVOLVED_ROWS = 4
+PIECE_ROWS = 32
 FIRST_FORGET_BIAS = (3.0, 6.0)  # memories of 20 to 400 rows at first, as published
 
 Rows = Float[Tensor, "batch head time channel"]
@@ -55,7 +56,7 @@ class MLSTMBlock(nn.Module):
         gates = self.gates(convolved).permute(1, 2, 0)  # (batch, 2 x head, time)
         before = self._before(query) if state is None else state[1:]
         key = key * key.shape[3] ** -0.5
-        answer, after = recall((query, key, value), (gates[:, : self.heads], gates[:, self.heads :]), before)
+        answer, after = answers((query, key, value), (gates[:, : self.heads], gates[:, self.heads :]), before)
         said = answer.permute(2, 0, 1, 3).flatten(2)  # (time, batch, hidden)
         said = self.said(said.flatten(0, 1)).view_as(rows)
         return rows + self.down(said * functional.silu(gate)), (last, *after)
@@ -67,6 +68,16 @@ class MLSTMBlock(nn.Module):
         batch, heads, _, width = query.shape
         shapes = ((width, width), (width,), ())
         return tuple(query.new_zeros(1, batch, heads, *shape) for shape in shapes)
+
+
+def answers(asked: tuple[Rows, Rows, Rows], gates: tuple[Gate, Gate], state: State) -> tuple[Rows, State]:
+    """What `recall` answers, some rows at a time: its cost grows with the square of the rows."""
+    pieces = zip(*(part.split(PIECE_ROWS, dim=2) for part in (*asked, *gates)), strict=True)
+    found: list[Rows] = []
+    for query, key, value, write, forget in pieces:
+        answer, state = recall((query, key, value), (write, forget), state)
+        found.append(answer)
+    return torch.cat(found, dim=2), state
 
 
 def recall(asked: tuple[Rows, Rows, Rows], gates: tuple[Gate, Gate], state: State) -> tuple[Rows, State]:
