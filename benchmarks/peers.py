@@ -1,6 +1,7 @@
 """This project, neuralforecast and Darts learn to forecast nine coins: seconds until each is good enough.
 
     python benchmarks/peers.py --data ../shared/data [--folder FOLDER] [--fold 3] [--rounds 5] [--threads 1]
+        [--set training.batch_chunks=12 ...] [--found RATE,WINDOWS RATE,WINDOWS]
 
 It runs in an environment that has all three, which is made of wheels without CUDA like this:
 
@@ -26,10 +27,11 @@ likelihood here is a subclass of its own, as its documentation shows, so that th
 no past covariates.
 
 Peers have the best of two learning rates x two batches of windows: the one whose best validation score is highest in a
-run of its own. Then all run in turns, with a new seed in each round. They stop when `--patience` checks have brought
-nothing, or after `--budget` processor seconds; this project runs with its default settings from the first step to the
-last. What counts is the time until the best score that neuralforecast reaches in the same round, and the best scores.
-The last step to a best score is luck: the time to .002 nats short of it is told beside it.
+run of its own; `--found` names settings that were chosen before. Then all run in turns, with a new seed in each round.
+Peers stop when `--patience` checks have brought nothing, or after `--budget` processor seconds; this project runs with
+its default settings (or `--set`) from the first step to the last. What counts is the time until the best score that
+neuralforecast reaches in the same round, and the best scores. The last step to a best score is luck: the time to .002
+nats short of it is told beside it.
 """
 
 import argparse
@@ -97,8 +99,21 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--budget", type=float, default=60.0, help="processor seconds of a run")
     parser.add_argument("--patience", type=int, default=8, help="checks without a better score")
+    parser.add_argument(
+        "--found",
+        nargs=2,
+        type=setting_of,
+        metavar="RATE,WINDOWS",
+        help="settings of neuralforecast and Darts, not chosen again",
+    )
+    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="SECTION.KEY=VALUE")
     parser.add_argument("--curves", type=Path, help="write every check of every run here, as JSON")
     return parser.parse_args()
+
+
+def setting_of(text: str) -> Setting:
+    rate, windows = text.split(",")
+    return Setting(float(rate), int(windows))
 
 
 def gather(folder: Path, options: argparse.Namespace) -> Material:
@@ -108,7 +123,7 @@ def gather(folder: Path, options: argparse.Namespace) -> Material:
         nine_coins.prepare(folder, options.data.absolute())
     (folder / "peers").mkdir(exist_ok=True)
     (folder / "peers" / "study.toml").write_text(STUDY)
-    study = Study.load(folder / "peers")
+    study = Study.load(folder / "peers", options.overrides)
     market = Market.of(study, load_bars(study))
     fold = market.folds()[options.fold - 1]
     past = Past.cut(market.panel, market.targets, fold.train, fold.validation, market.recipe.names)
@@ -122,11 +137,8 @@ def compete(material: Material, options: argparse.Namespace) -> None:
     for name, runner in RUNNERS.items():
         runner(material, Race(budget=1.0, patience=1), 0, Setting(1e-3, 128))
         say(f"warm: {name}")
-    chosen: dict[str, Setting | None] = {OWN: None}
-    for name in (NEURAL, DARTS):
-        grid = [Setting(*pair) for pair in product(LEARNING_RATES, WINDOWS_A_STEP)]
-        tried = {setting: run(name, material, options, 0, setting) for setting in grid}
-        chosen[name] = max(grid, key=lambda setting: tried[setting].best)
+    found = options.found or [choose(name, material, options) for name in (NEURAL, DARTS)]
+    chosen: dict[str, Setting | None] = {OWN: None, NEURAL: found[0], DARTS: found[1]}
     rounds: list[dict[str, Race]] = []
     for seed in range(1, options.rounds + 1):
         rounds.append({name: run(name, material, options, seed, chosen[name]) for name in RUNNERS})
@@ -135,6 +147,13 @@ def compete(material: Material, options: argparse.Namespace) -> None:
                 json.dumps([{n: asdict(r) for n, r in each.items()} for each in rounds])
             )
     report(material, chosen, rounds)
+
+
+def choose(name: str, material: Material, options: argparse.Namespace) -> Setting:
+    """The setting of a peer that reaches the best score."""
+    grid = [Setting(*pair) for pair in product(LEARNING_RATES, WINDOWS_A_STEP)]
+    tried = {setting: run(name, material, options, 0, setting).best for setting in grid}
+    return max(grid, key=lambda setting: tried[setting])
 
 
 def run(
@@ -161,18 +180,20 @@ def report(material: Material, chosen: dict[str, Setting | None], rounds: list[d
     say(
         f"\n{rows[0]:,} training and {rows[1]:,} validation rows x 9 coins, {rows[2]} inputs; nats, seconds\n"
     )
+    training = material.study.training
+    own = f"{training.learning_rate:g}, {training.batch_chunks} chunks of {training.chunk_bars}"
     for heads in HEADS:
         say(heads)
     for name, setting in chosen.items():
         scores = [each[name].best for each in rounds]
-        said = f"{setting.learning_rate:g}, {setting.windows} windows" if setting else "default"
+        said = f"{setting.learning_rate:g}, {setting.windows} windows" if setting else own
         cells = [name, said, f"{median(scores):+.4f} ({min(scores):+.4f} to {max(scores):+.4f})"]
         cells.append(seconds(each[name].reached(each[name].best)[0] for each in rounds))
         for short in (0.0, SHORT):
-            own = [each[name].reached(each[NEURAL].best - short) for each in rounds]
+            took = [each[name].reached(each[NEURAL].best - short) for each in rounds]
             theirs = [each[NEURAL].reached(each[NEURAL].best - short) for each in rounds]
-            cells += [seconds(cpu for cpu, _ in own), seconds(wall for _, wall in own)]
-            cells.append(f"{median(t[0] / o[0] for t, o in zip(theirs, own, strict=True)):.1f}")
+            cells += [seconds(cpu for cpu, _ in took), seconds(wall for _, wall in took)]
+            cells.append(f"{median(t[0] / o[0] for t, o in zip(theirs, took, strict=True)):.1f}")
         say("| " + " | ".join(cells) + " |")
 
 
