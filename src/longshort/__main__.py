@@ -200,6 +200,27 @@ def forecast(study: StudyPath, overrides: Overrides = None, *, as_json: AsJson =
 
 
 @app.command()
+def explain(  # noqa: PLR0913 each is an option
+    study: StudyPath,
+    overrides: Overrides = None,
+    *,
+    coin: Annotated[str, typer.Option(help="Whose gates and inputs; empty: the first coin's gates.")] = "",
+    bars: Annotated[int, typer.Option(min=48, max=5_000, help="How many of the latest bars.")] = 168,
+    pictures: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write the drawings there too, as SVG files.")
+    ] = None,
+    as_json: AsJson = False,
+    opened: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+) -> None:
+    """Show what the network remembers, what its units follow, and what its forecasts rest on."""
+    from longshort._commands import explain as looking
+    from longshort.base.settings import Study
+
+    wish = looking.Wish(coin=coin, bars=bars, pictures=pictures, as_json=as_json, opened=opened)
+    looking.explain_study(Study.load(study, overrides or ()), wish)
+
+
+@app.command()
 def backtest(study: StudyPath, overrides: Overrides = None, *, as_json: AsJson = False) -> None:
     """Trade the test bars on NautilusTrader, after all costs, and write a tear sheet."""
     from longshort._commands import run

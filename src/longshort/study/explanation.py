@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import polars as pl
 from jaxtyping import Float64, Int64
 
 from longshort.base.clock import DAY, Interval
@@ -89,7 +90,11 @@ class Memory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """All of it; `memory` is None where the network has no gates, and `refusal` says so."""
+    """All of it; `memory` is None where the network has no gates, and `refusal` says so.
+
+    `believed` is the share of the network's mean that goes into the forecast, `own_width` that of its log
+    width: the rest is the anchor's.
+    """
 
     model: str
     symbol: str
@@ -100,10 +105,17 @@ class Explanation:
     close: Float64[np.ndarray, " time"]
     memory: Memory | None
     refusal: str
+    believed: float
+    own_width: float
     inputs: tuple[str, ...]
     cells: int
     attribution: Attribution
     tests: tuple[Faithfulness, ...]
+
+    def gates(self) -> pl.DataFrame:
+        """Every gate, cell and hidden state of the coin, one row per bar and unit."""
+        layers = self.memory.layers if self.memory is not None else ()
+        return pl.concat([_frame(self.closed_at, number, layer) for number, layer in enumerate(layers)])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +166,8 @@ def explain(study: Study, fitted: FittedLSTM, panel: Panel, asked: Asked, report
         close=np.exp(panel.log_close[view.shown.start :, view.coin]),
         memory=memory,
         refusal=refusal,
+        believed=fitted.mean_weights[view.horizon],
+        own_width=1.0 - fitted.model.anchor_share,
         inputs=input_names(fitted),
         cells=len(cells),
         attribution=found,
@@ -223,6 +237,18 @@ def _units(layers: tuple[LayerTrace, ...], tracking: Tracking) -> tuple[Unit, ..
                 )
             )
     return tuple(sorted(found, key=lambda unit: -unit.half_life_bars))
+
+
+def _frame(closed_at: Int64[np.ndarray, " time"], number: int, layer: LayerTrace) -> pl.DataFrame:
+    units = layer.cell.shape[2]
+    return pl.DataFrame(
+        {
+            "closed_at": pl.Series(np.repeat(closed_at, units)).cast(pl.Datetime("ns", "UTC")),
+            "layer": np.full(len(closed_at) * units, number + 1),
+            "unit": np.tile(np.arange(units), len(closed_at)),
+            **{name: getattr(layer, name)[:, 0].reshape(-1) for name in PARTS},
+        }
+    )
 
 
 def _only(layer: LayerTrace, skip: int, coin: int) -> LayerTrace:
