@@ -17,7 +17,6 @@ TOPICS = (
     "tries",
     "failures",
     "seeds",
-    "learning",
     "drift",
 )
 
