@@ -36,9 +36,9 @@ def train(study: Study, *, report: Report = lambda what, done, of: None) -> Bund
         )
     market = open_market(study)
     fold = market.final_fold()
-    known_until = _known_until(market, fold)
+    until = known_until(market, fold)
     jobs = [
-        *[member_job(market, fold, seed) for seed in study.model.seeds],
+        *[member_job(market, fold, seed, job_cache(study)) for seed in study.model.seeds],
         opponent_job(market, fold, NAMES[study.model.anchor]),
     ]
     processes = study.training.processes or usable_processors()
@@ -52,9 +52,9 @@ def train(study: Study, *, report: Report = lambda what, done, of: None) -> Bund
         symbols=market.bars.symbols,
         interval=study.data.interval,
         created_at=SystemClock().now(),
-        trained_until=known_until,
+        trained_until=until,
         settings=study.model_dump(mode="json"),
-        memory=_memory(market, known_until),
+        memory=memory_at(market, until),
         hashes={"data": market.bars.digest(), "study": study.digest(), "recipe": recipe_digest(study)},
         versions=versions(),
     )
@@ -86,7 +86,7 @@ def _unbundled(study: Study, model: Forecaster) -> Forecast:
     return model.fit(past).predict(market.panel, range(rows - 1, rows))
 
 
-def _memory(market: Market, known_until: int) -> dict[str, np.ndarray]:
+def memory_at(market: Market, known_until: int) -> dict[str, np.ndarray]:
     """The state of the features as far before the end of training as a network's context reaches."""
     rows = len(market.bars.until(known_until)) - 2 * market.study.model.restart_rows
     stream = market.stream()
@@ -114,7 +114,7 @@ def bundle_folder(study: Study) -> Path:
     return study.folder / "bundle"
 
 
-def _known_until(market: Market, fold: Fold) -> int:
+def known_until(market: Market, fold: Fold) -> int:
     """The last close that any label of training or validation needs."""
     last = fold.validation.stop - 1 + max(market.study.target.horizons)
     return int(market.bars.closed_at[min(last, len(market.bars) - 1)])

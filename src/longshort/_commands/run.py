@@ -1,6 +1,7 @@
 """The commands that learn and judge, as a person meets them: progress while they run, the answer at the end."""
 
 from longshort._commands import fit, judge, tell, trade
+from longshort._commands import refine as refinement
 from longshort._commands.divide import DIVISIONS, show_division
 from longshort._commands.terminal import emit_json, note, progress
 from longshort.base.clock import SystemClock
@@ -31,6 +32,13 @@ def train(study: Study) -> None:
     with progress() as report:
         bundle = fit.train(study, report=report)
     tell.tell_bundle(bundle, fit.bundle_folder(study))
+
+
+def refine(study: Study) -> None:
+    """Go on from the saved bundle, and say what was taken of it."""
+    with progress() as report:
+        found = refinement.refine(study, report=report)
+    tell.tell_refinement(found, fit.bundle_folder(study))
 
 
 def evaluate(study: Study, *, holdout: bool, as_json: bool) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from rich.text import Text
 
+from longshort._commands.refine import Refinement
 from longshort._commands.show import show_flags
 from longshort._commands.terminal import say, say_table
 from longshort.base.clock import format_instant
@@ -15,6 +16,7 @@ from longshort.models.bundle import Bundle
 from longshort.models.forecast import Forecast
 from longshort.models.opponents import OPPONENTS, find_opponents
 from longshort.policy.ledger import Ledger
+from longshort.study.evidence.learning import stopping_reasons
 from longshort.study.report import Profit, Report, Word
 from longshort.study.tearsheet import TearSheet, figures
 from longshort.web.words import headline
@@ -42,6 +44,27 @@ def tell_bundle(bundle: Bundle, folder: Path) -> None:
     say(
         f"Trained on what was known by {format_instant(bundle.trained_until)}; share of the mean believed: {weights}."
     )
+    say(f"Stopped: {stopping_reasons(bundle.fitted.members)}.")
+    say(f"Bundle: {folder}")
+
+
+def tell_refinement(found: Refinement, folder: Path) -> None:
+    """What each seed gained on the newest rows, and whether the bundle is another now."""
+    horizons = found.bundle.fitted.horizons
+    rows = [
+        [str(one.member.seed), *[_gained(*told) for told in zip(one.gains, one.accepted, strict=True)]]
+        for one in found.refined
+    ]
+    say_table("Refined", [">seed", *[f">gain, {h} bars" for h in horizons]], rows)
+    judged, taught = found.rows.validation, len(found.rows.old)
+    say(
+        f"Judged on the {len(judged):,} newest bars, which were new to both; {taught:,} older ones were replayed."
+    )
+    say(f"Stopped: {stopping_reasons([one.member for one in found.refined])}.")
+    if found.is_better:
+        say(f"Taken where the gain is above its standard error; the parent's hash is {found.parent.content}.")
+    else:
+        say("No gain is above its standard error: the old weights stay, and so does the bundle.")
     say(f"Bundle: {folder}")
 
 
@@ -202,6 +225,10 @@ def ledger_summary(ledger: Ledger, folder: Path, bars_per_year: float) -> dict[s
         "equity": float(ledger.equity[-1]),
         "report": str(folder / "tearsheet.html"),
     }
+
+
+def _gained(gain: tuple[float, float], accepted: bool) -> str:  # noqa: FBT001 a cell of a table
+    return f"{gain[0]:+.4f} ± {gain[1]:.4f}{'' if accepted else ', not taken'}"
 
 
 def _hardest(report: Report, question: str, horizon_bars: int) -> list[str]:

@@ -24,7 +24,7 @@ from longshort.models.opponents import (
     model_of,
     opponent_named,
 )
-from longshort.models.training import Member, fit_member
+from longshort.models.training import IRRELEVANT, Member, fit_member
 from longshort.policy.pilot import Pilot, Tenure
 from longshort.policy.steering import Steering
 from longshort.study.folds import Fold
@@ -80,7 +80,7 @@ def walk(
         _Task(k, kind, name) for k, _ in enumerate(folds) for kind, name in _fits(market.study, opponents)
     ]
     plan.sort(key=_seconds, reverse=True)  # the long ones first, lest all wait for one at the end
-    jobs = [_job(market, folds[task.fold], task) for task in plan]
+    jobs = [_job(market, folds[task.fold], task, cache) for task in plan]
     processes = market.study.training.processes or usable_processors()
     results: dict[_Task, Any] = {}
     for done, (index, result) in enumerate(run_jobs(jobs, cache=cache, processes=processes)):
@@ -133,9 +133,9 @@ def _seconds(task: _Task) -> float:
     return known.get(task.name, 15.0)
 
 
-def _job(market: Market, fold: Fold, task: _Task) -> Job:
+def _job(market: Market, fold: Fold, task: _Task, cache: Path | None) -> Job:
     if task.kind == "member":
-        return member_job(market, fold, int(task.name))
+        return member_job(market, fold, int(task.name), cache)
     return opponent_job(market, fold, task.name, alone=task.kind == "model")
 
 
@@ -146,11 +146,12 @@ def opponent_job(market: Market, fold: Fold, name: str, *, alone: bool = False) 
     return Job(key=key, function=play_opponent, arguments=(market.study, fold, name, alone))
 
 
-def member_job(market: Market, fold: Fold, seed: int) -> Job:
-    """The job that trains one seed on one fold."""
+def member_job(market: Market, fold: Fold, seed: int, cache: Path | None = None) -> Job:
+    """The job that trains one seed on one fold; its checkpoint lies in the cache until it is done."""
     sections = ["data", "features", "target", "model", "training"]
     key = _key(market, fold, sections, f"seed {seed}", _own(market.study))
-    return Job(key=key, function=fit_member_job, arguments=(market.study, fold, seed))
+    checkpoint = cache / f"{key}.checkpoint" if cache else None
+    return Job(key=key, function=fit_member_job, arguments=(market.study, fold, seed, checkpoint))
 
 
 def _key(market: Market, fold: Fold, sections: list[str], name: str, own: tuple[bytes | str, ...]) -> str:
@@ -172,13 +173,15 @@ def _settings(study: Study, sections: list[str]) -> str:
     plain = study.model_dump(mode="json", include=set(sections))
     for key in ("seeds", "anchor", "anchor_share"):
         plain.get("model", {}).pop(key, None)
-    plain.get("training", {}).pop("processes", None)
+    for key in IRRELEVANT:
+        plain.get("training", {}).pop(key, None)
     return str(plain)
 
 
-def fit_member_job(study: Study, fold: Fold, seed: int) -> Member:
+def fit_member_job(study: Study, fold: Fold, seed: int, checkpoint: Path | None = None) -> Member:
     """Train one seed on one fold."""
-    return fit_member(past_of(open_market(study), fold), study.model, study.training, seed)
+    past = past_of(open_market(study), fold)
+    return fit_member(past, study.model, study.training, seed, checkpoint=checkpoint)
 
 
 def play_opponent(study: Study, fold: Fold, name: str, alone: bool) -> Played:  # noqa: FBT001 a job has no keywords

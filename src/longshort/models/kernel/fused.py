@@ -242,9 +242,9 @@ def add_product(left: Plane, right: Blocks, out: Plane) -> None:
 def add_transposed_product(left: Plane, right: Plane, out: Plane) -> None:
     """`out += left.T @ right`, few rows at a time, so that those of the right stay in the first cache."""
     width = 4 * LANES
-    for start in range(0, len(left), NEAR_ROWS):
-        near = slice(start, start + NEAR_ROWS)
-        for column in range(0, right.shape[1], width):
+    for column in range(0, right.shape[1], width):
+        for start in range(0, len(left), NEAR_ROWS):
+            near = slice(start, start + NEAR_ROWS)
             for row in range(0, len(out), TILE_ROWS):
                 add_product_4(
                     left[near, row : row + TILE_ROWS].T,

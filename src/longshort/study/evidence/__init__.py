@@ -17,6 +17,7 @@ TOPICS = (
     "tries",
     "failures",
     "seeds",
+    "learning",
     "drift",
 )
 
