@@ -78,12 +78,19 @@ def features(
 
 
 @app.command()
-def train(study: StudyPath, overrides: Overrides = None) -> None:
+def train(
+    study: StudyPath,
+    overrides: Overrides = None,
+    *,
+    refine: Annotated[
+        bool, typer.Option("--refine", help="Go on from the saved bundle, with the bars that came since.")
+    ] = False,
+) -> None:
     """Fit the networks on the development bars and save them as a bundle."""
     from longshort._commands import run
     from longshort.base.settings import Study
 
-    run.train(Study.load(study, overrides or ()))
+    (run.refine if refine else run.train)(Study.load(study, overrides or ()))
 
 
 @app.command()
