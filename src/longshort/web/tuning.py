@@ -16,33 +16,24 @@ from longshort.study.tuning.sections import OWN, sections, setting_name, setting
 from longshort.study.tuning.space import Part, Span
 from longshort.web.formats import Number, alike, fixed
 from longshort.web.marks import mark
-from longshort.web.pages import drawn, once, render
+from longshort.web.pages import PHONE, both, drawn, render
 from longshort.web.plots import plot
 from longshort.web.scales import Scale, padded
 from longshort.web.sections import Picture, Topic
-from longshort.web.svg import LETTER, NARROW, Frame, el, picture, tooltip, words
+from longshort.web.svg import NARROW, Frame, el, picture, tooltip
 from longshort.web.tables import view
 
-SMALL = 330  # the width of the charts of single settings
+SMALL = 440  # the width of the charts of single settings on a screen
 FAR = 3.0  # interquartile ranges below the lower quartile at which a trial is held at the edge
 FULL, GIVEN_UP, BEST, BELOW = 0, 6, 1, 4  # the styles of marks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Field:
-    """Scores from the least to the greatest that is shown."""
+class Point:
+    """A trial and its lead over the study as it stands, on the folds that both were judged on."""
 
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, attempts: Sequence[Attempt]) -> "Field":
-        """Room for every trial that did not go astray."""
-        scores = np.array([one.score for one in attempts if one.folds])
-        lower, upper = (float(q) for q in np.quantile(scores, [0.25, 0.75]))
-        least = max(float(scores.min()), lower - FAR * (upper - lower))
-        low, high = padded(least, float(scores.max()), 0.08)
-        return cls(low=low, high=high)
+    attempt: Attempt
+    lead: float
 
 
 def render_tuning(found: Found, created_at: int, hashes: Mapping[str, str]) -> str:
@@ -61,50 +52,68 @@ def render_tuning(found: Found, created_at: int, hashes: Mapping[str, str]) -> s
 
 
 def history(found: Found, width: int) -> str:
-    """Every trial's gain over HAR-t, the best so far, and where the study stood."""
-    attempts = [one for one in found.attempts if one.folds]
+    """Every trial's lead over the study as it stands, and the best so far."""
+    points = _points(found)
     narrow = width < NARROW
-    own, last = found.own.score, max(1, found.attempts[-1].number)
-    label = "as it stands"
-    frame = Frame(64, 30, width - (12 if narrow else 24 + LETTER * len(label)), 286)
-    across = Scale(0.0, float(last), frame.left + 8, frame.right - 8)
-    field = Field.of(attempts)
-    up = Scale(field.low, field.high, frame.bottom, frame.top)
-    levels = up.ticks(5)
-    marks = [(float(k), str(int(k))) for k in across.ticks(5 if narrow else 10) if k == int(k)]
-    reference = el("line", x1=frame.left, x2=frame.right, y1=up.at(own), y2=up.at(own), class_="reference")
+    frame = Frame(64, 30, width - (12 if narrow else 24), 286)
+    across = Scale(0.0, float(max(1, points[-1].attempt.number)), frame.left + 8, frame.right - 8)
+    up = _upward(points, frame)
+    marks = [(k, f"{k:.0f}") for k in across.ticks(5 if narrow else 10) if k == int(k)]
+    zero = el("line", x1=frame.left, x2=frame.right, y1=up.at(0.0), y2=up.at(0.0), class_="reference")
     body = [
-        frame.value_axis(up, list(zip(levels, alike(levels, sign=True), strict=True)), f"gain, {found.unit}"),
+        _value_axis(found, up, frame, 5),
         frame.bottom_axis(across, marks, "trial"),
-        reference,
-        _best_so_far(attempts, across, up),
-        *(_dot(found, one, across.at(one.number), up) for one in attempts),
-        "" if narrow else words(frame.right + 10, up.at(own) + 4, label, class_="name s6"),
+        zero,
+        _best_so_far(points, across, up),
+        *(_dot(found, one, across.at(one.attempt.number), up) for one in points),
     ]
-    return picture(width, 330, "The gain of every trial over HAR-t and the best so far", *body)
+    return picture(
+        width, 330, "The lead of every trial over the study as it stands, and the best so far", *body
+    )
 
 
-def scatter(found: Found, name: str, part: Part) -> str:
-    """The gain of every trial against one setting."""
-    attempts = [one for one in found.attempts if one.folds]
-    field = Field.of(attempts)
-    frame = Frame(58, 26, SMALL - 10, 186)
-    up = Scale(field.low, field.high, frame.bottom, frame.top)
-    levels = up.ticks(3)
+def scatter(found: Found, name: str, part: Part, width: int) -> str:
+    """The lead of every trial against one setting."""
+    points = _points(found)
+    frame = Frame(64, 26, width - 10, 186)
+    up = _upward(points, frame)
     if isinstance(part, Span):
         across = Scale(part.low, part.high, frame.left + 8, frame.right - 8, log=part.log)
-        marks = [(v, setting_text(float(v))) for v in across.ticks(3)]
-        places = [across.at(float(one.values[name])) for one in attempts]
+        marks = [(v, setting_text(float(v))) for v in across.ticks(3) if not part.whole or v == int(v)]
+        places = [across.at(float(one.attempt.values[name])) for one in points]
     else:
         across = Scale(-0.5, len(part.options) - 0.5, frame.left, frame.right)
         marks = [(float(k), setting_text(option)) for k, option in enumerate(part.options)]
-        places = [across.at(_beside(one, part.options.index(one.values[name]))) for one in attempts]
+        places = [
+            across.at(_beside(one.attempt, part.options.index(one.attempt.values[name]))) for one in points
+        ]
     body = [
-        frame.value_axis(up, list(zip(levels, alike(levels, sign=True), strict=True)), f"gain, {found.unit}"),
+        _value_axis(found, up, frame, 3),
         frame.bottom_axis(across, marks, ""),
-        *(_dot(found, one, x, up) for one, x in zip(attempts, places, strict=True)),
+        el("line", x1=frame.left, x2=frame.right, y1=up.at(0.0), y2=up.at(0.0), class_="reference"),
+        *(_dot(found, one, x, up) for one, x in zip(points, places, strict=True)),
     ]
-    return picture(SMALL, 212, f"The gain of every trial against {setting_name(name)}", *body)
+    return picture(width, 212, f"The lead of every trial against {setting_name(name)}", *body)
+
+
+def _points(found: Found) -> list[Point]:
+    return [Point(attempt=one, lead=found.lead_of(one)) for one in found.attempts if one.folds]
+
+
+def _upward(points: Sequence[Point], frame: Frame) -> Scale:
+    """Room for every trial that did not go astray."""
+    leads = np.array([one.lead for one in points])
+    lower, upper = (float(q) for q in np.quantile(leads, [0.25, 0.75]))
+    least = max(float(leads.min()), lower - FAR * (upper - lower))
+    low, high = padded(min(least, 0.0), float(max(leads.max(), 0.0)), 0.08)
+    return Scale(low, high, frame.bottom, frame.top)
+
+
+def _value_axis(found: Found, up: Scale, frame: Frame, count: int) -> str:
+    levels = up.ticks(count)
+    return frame.value_axis(
+        up, list(zip(levels, alike(levels, sign=True), strict=True)), f"lead, {found.unit}"
+    )
 
 
 def _beside(one: Attempt, place: int) -> float:
@@ -112,24 +121,23 @@ def _beside(one: Attempt, place: int) -> float:
     return place + 0.5 * (one.number * 0.618 % 1.0) - 0.25
 
 
-def _dot(found: Found, one: Attempt, x: Number, up: Scale) -> str:
-    style = FULL if one.state == "complete" else GIVEN_UP
-    if one.score < up.low:
-        style = BELOW
-    text = f"trial {one.number}: {fixed(one.score, 4, sign=True)} {found.unit}, {one.state}"
-    if one.number == found.best.number:
-        return mark(x, up.inside(one.score), BEST, text + ", the best", radius=6.5)
-    return mark(x, up.inside(one.score), style, text, radius=4.0)
+def _dot(found: Found, one: Point, x: Number, up: Scale) -> str:
+    attempt, y = one.attempt, up.inside(one.lead)
+    lead = f"{fixed(one.lead, 4, sign=True)} {found.unit}"
+    text = f"trial {attempt.number}: {lead} on {len(attempt.folds)} inner folds, {attempt.state}"
+    if attempt.number == found.best.number:
+        return mark(x, y, BEST, f"{text}, the best", radius=6.5)
+    style = FULL if attempt.state == "complete" else GIVEN_UP
+    return mark(x, y, BELOW if one.lead < up.low else style, text, radius=4.0)
 
 
-def _best_so_far(attempts: Sequence[Attempt], across: Scale, up: Scale) -> str:
-    complete = [one for one in attempts if one.state == "complete"]
-    best = np.maximum.accumulate([one.score for one in complete])
-    steps = f"M{across.at(complete[0].number):.1f} {up.inside(best[0]):.1f}"
+def _best_so_far(points: Sequence[Point], across: Scale, up: Scale) -> str:
+    complete = [one for one in points if one.attempt.state == "complete"]
+    best = np.maximum.accumulate([one.lead for one in complete])
+    steps = f"M{across.at(complete[0].attempt.number):.1f} {up.inside(best[0]):.1f}"
     for one, level in zip(complete[1:], best[1:], strict=True):
-        steps += f"H{across.at(one.number):.1f}V{up.inside(level):.1f}"
-    steps += f"H{across.stop:.1f}"
-    return el("path", tooltip("best so far"), d=steps, class_="line s0")
+        steps += f"H{across.at(one.attempt.number):.1f}V{up.inside(level):.1f}"
+    return el("path", tooltip("best so far"), d=f"{steps}H{across.stop:.1f}", class_="line s0")
 
 
 def _headline(found: Found) -> str:
@@ -160,8 +168,8 @@ def _topic(section: Section) -> Topic:
 
 def _history_topic(found: Found) -> Topic:
     reading = (
-        "Circles were judged on every inner fold, gray ones were given up behind the median; the square is the best "
-        "trial, the line the best so far, the dashed line the study as it stands."
+        "Each trial's lead over the study as it stands (dashed), on the inner folds that it was judged on. Gray ones "
+        "were given up behind the median; the square is the best trial, the line the best so far."
     )
     one = Picture(title="", drawing=drawn(lambda width: history(found, width)), reading=reading)
     return _pictures("history", "How the best came about", charts=(one,))
@@ -169,10 +177,14 @@ def _history_topic(found: Found) -> Topic:
 
 def _slice_topic(found: Found) -> Topic:
     small = tuple(
-        Picture(title=setting_name(name), drawing=once(scatter(found, name, part)), reading="")
+        Picture(
+            title=setting_name(name),
+            drawing=both(scatter(found, name, part, SMALL), scatter(found, name, part, PHONE)),
+            reading="",
+        )
         for name, part in found.ground.space.parts.items()
     )
-    reading = "Each trial's gain against one setting at a time; the others differ too."
+    reading = "Each trial's lead against one setting at a time; the others differ too."
     return _pictures("slices", "Where the good trials lie", reading=reading, small=small)
 
 

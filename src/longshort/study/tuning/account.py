@@ -40,7 +40,7 @@ class Lead:
 class Found:
     """A search and its best trial.
 
-    `luck` is the p-value of "no trial is better", all counted: Hansen's, or that of the best alone where that is larger.
+    `luck` is the p-value of "no trial is better", all counted: Hansen's, or that of the best alone where that is more.
     NaN where nothing could be tested.
     """
 
@@ -59,6 +59,11 @@ class Found:
     def own(self) -> Attempt:
         """The study as it stands."""
         return self.attempts[0]
+
+    def lead_of(self, attempt: Attempt) -> float:
+        """A trial's gain less the study's own, on the inner folds that the trial was judged on; NaN on none."""
+        judged = len(attempt.folds)
+        return attempt.score - float(np.mean(self.own.folds[:judged])) if judged else nan
 
     @property
     def study(self) -> Study:

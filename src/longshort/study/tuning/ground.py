@@ -14,7 +14,7 @@ from longshort.base.settings import Study
 from longshort.data.bars import Bars
 from longshort.data.certificate.certify import Report, quietly
 from longshort.features.catalog import names_on_record
-from longshort.models.forecast import StudentT
+from longshort.models.forecast import Law, StudentT
 from longshort.models.heads.catalog import HEADS, head_named
 from longshort.models.heads.head import Reading
 from longshort.models.opponents import model_of
@@ -86,15 +86,33 @@ def _opened(study: Study, ear: Ear) -> Ground:
 @lru_cache(maxsize=1)
 def dense_heads() -> tuple[str, ...]:
     """The heads whose law has a density: asked of what each says to nothing but zeros."""
+    zero = np.zeros((1, 1, 1))
+    return tuple(key for key in HEADS if np.isfinite(_said(key, 0.0).log_density(zero)).all())
+
+
+@lru_cache(maxsize=1)
+def whole_heads() -> tuple[str, ...]:
+    """The heads that state a density of which they learn location and width: those worth trying for a log score."""
+    pairs = {key: (_said(key, 0.0), _said(key, 0.5)) for key in dense_heads()}
+    return tuple(
+        key
+        for key, (one, other) in pairs.items()
+        if (one.mean() != other.mean()).all() and (one.variance() != other.variance()).all()
+    )
+
+
+def _said(key: str, raw: float) -> Law:
+    """The law that a head makes of outputs that are all the same."""
     ones = np.ones((1, 1, 1))
-    anchor = StudentT(loc=0.0 * ones, scale=ones, df=4.0 * ones)
-    reading = Reading(unit=ones, anchor=anchor, share=0.5, mean_share=0.0, mean_weights=(1.0,))
-    dense: list[str] = []
-    for key in HEADS:
-        head = head_named(key)
-        law = head.law(np.zeros((1, 1, 1, 1, head.width), dtype=np.float32), reading)
-        dense += [key] if np.isfinite(law.log_density(0.0 * ones)).all() else []
-    return tuple(dense)
+    reading = Reading(
+        unit=ones,
+        anchor=StudentT(loc=0.0 * ones, scale=ones, df=4.0 * ones),
+        share=0.5,
+        mean_share=0.0,
+        mean_weights=(1.0,),
+    )
+    head = head_named(key)
+    return head.law(np.full((1, 1, 1, 1, head.width), raw, dtype=np.float32), reading)
 
 
 def _shelf(study: Study, known: Bars) -> Shelf:
@@ -102,7 +120,7 @@ def _shelf(study: Study, known: Bars) -> Shelf:
     catalog = catalog_of(study)
     there = dict.fromkeys(catalog[name].family for name in names_on_record(known, catalog))
     own = dict.fromkeys(catalog[name].family for name in recipe_of(study, known).names)
-    return Shelf(families=tuple(there), own=tuple(own), heads=dense_heads())
+    return Shelf(families=tuple(there), own=tuple(own), heads=whole_heads())
 
 
 def _folds(study: Study, known: Bars, space: Space) -> tuple[Fold, ...]:

@@ -33,9 +33,10 @@ class Span:
     log: bool = False
     whole: bool = False
 
-    def holding(self, value: float) -> "Span":
+    def holding(self, value: int | float) -> "Span":
         """The span, widened where it does not hold a value."""
-        return Span(min(self.low, value), max(self.high, value), self.log and value > 0, self.whole)
+        low, high = min(self.low, float(value)), max(self.high, float(value))
+        return Span(low, high, self.log and value > 0, self.whole)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +73,14 @@ class Shelf:
 USUAL: Mapping[str, Part] = MappingProxyType(
     {
         "learning_rate": Span(5e-4, 1e-2, log=True),
-        "batch_chunks": Span(16, 128, log=True, whole=True),
-        "chunk_bars": Span(96, 384, log=True, whole=True),
+        "batch_chunks": Span(16.0, 128.0, log=True, whole=True),
+        "chunk_bars": Span(96.0, 384.0, log=True, whole=True),
         "weight_decay": Span(1e-3, 0.3, log=True),
-        "hidden": Span(16, 128, log=True, whole=True),
-        "layers": Span(1, 3, whole=True),
+        "hidden": Span(16.0, 128.0, log=True, whole=True),
+        "layers": Span(1.0, 3.0, whole=True),
         "dropout": Span(0.0, 0.5),
-        "restart_rows": Span(64, 512, log=True, whole=True),
-        "window": Span(4, 96, log=True, whole=True),
+        "restart_rows": Span(64.0, 512.0, log=True, whole=True),
+        "window": Span(4.0, 96.0, log=True, whole=True),
     }
 )
 WINDOWED = ("cnn-lstm", "attention-lstm", "dlinear")  # kinds that look back over `model.window` rows
@@ -184,7 +185,7 @@ def _part(study: Study, name: str) -> Part:
                 f"tuning.parameters names {name!r}, which has no usual range.",
                 remedy=f"Say between which ends, like tuning.ranges = {{ {name} = [...] }}.",
             )
-        return _usual_part(study, name).holding(cast("float", own))
+        return _usual_part(study, name).holding(cast("int | float", own))
     if isinstance(own, str | bool) or len(ends) != 2 or not _are_numbers(ends):
         return Choice(tuple(dict.fromkeys(ends))).holding(own)
     low, high = float(ends[0]), float(ends[1])
@@ -199,7 +200,7 @@ def _part(study: Study, name: str) -> Part:
 def _usual_part(study: Study, name: str) -> Span:
     """The usual range, as far as the rest of the study leaves room for it."""
     usual = cast("Span", USUAL[name])
-    least = 2 * study.training.burn_in_bars if name == "chunk_bars" else usual.low
+    least = 2.0 * study.training.burn_in_bars if name == "chunk_bars" else usual.low
     return usual if least <= usual.low else Span(least, max(usual.high, 2 * least), usual.log, usual.whole)
 
 
