@@ -27,7 +27,7 @@ from longshort.study.tuning.space import Part, Space, Span, own_values, with_val
 if TYPE_CHECKING:
     import optuna
 
-RANDOM_FIRST = 10  # trials before the sampler has seen enough to lean on them
+RANDOM_FIRST = 6  # trials before the sampler has seen enough to lean on them
 JUDGED_FIRST = 4  # trials that are judged in full before any is given up
 SEEDS_APART = 100_003  # of the sampler from one trial to the next
 
