@@ -2,11 +2,9 @@
 
 A row of the `joint` array holds the hidden state before a bar, the bar's inputs and a one: its product with the
 joint weights is the pre-activation of all gates, bias included, and the gradient of all weights is one product
-too. Products and gates work on tiles of registers, written as vectors of LLVM's language, which the processor
-runs at full width: numba alone would use half of it. Widths are rounded up to whole vectors, batches to whole
-tiles; what was added is zero, and stays so.
-
-All of it lives in one module, because numba's cache looks at the date of a function's own file only.
+too. Products and gates work on tiles of registers, written as vectors of LLVM's language. Widths are rounded up
+to whole vectors, batches to whole tiles; what was added stays zero. It is one module, because numba's cache looks
+at the date of a function's own file only.
 """
 
 import inspect
@@ -53,8 +51,8 @@ class Lanes:
     def __add__(self, other: "Lanes | float") -> "Lanes":
         return Lanes(self.builder, self.builder.fadd(self.value, self._of(other), flags=FAST))
 
-    def __sub__(self, other: "Lanes | float") -> "Lanes":
-        return Lanes(self.builder, self.builder.fsub(self.value, self._of(other), flags=FAST))
+    def __rsub__(self, other: float) -> "Lanes":
+        return Lanes(self.builder, self.builder.fsub(self._of(other), self.value, flags=FAST))
 
     def __mul__(self, other: "Lanes | float") -> "Lanes":
         return Lanes(self.builder, self.builder.fmul(self.value, self._of(other), flags=FAST))
@@ -62,20 +60,16 @@ class Lanes:
     def __truediv__(self, other: "Lanes") -> "Lanes":
         return Lanes(self.builder, self.builder.fdiv(self.value, other.value, flags=FAST))
 
-    def constant(self, number: float) -> "Lanes":
-        """The same number in every lane."""
-        return Lanes(self.builder, ir.Constant(VECTOR, [number] * LANES))
-
     def limited(self, most: float) -> "Lanes":
         """Between minus and plus a limit; what is not a number stays so."""
         builder, value = self.builder, self.value
         for sign, worse in ((1.0, ">"), (-1.0, "<")):
-            bound = self.constant(sign * most).value
+            bound = self._of(sign * most)
             value = builder.select(builder.fcmp_ordered(worse, value, bound), bound, value)
         return Lanes(builder, value)
 
     def _of(self, other: "Lanes | float") -> Any:
-        return other.value if isinstance(other, Lanes) else self.constant(other).value
+        return other.value if isinstance(other, Lanes) else ir.Constant(VECTOR, [other] * LANES)
 
 
 def tanh(raw: Lanes) -> Lanes:
@@ -92,8 +86,8 @@ def sigmoid(raw: Lanes) -> Lanes:
 
 def polynomial(argument: Lanes, coefficients: tuple[float, ...]) -> Lanes:
     """Horner's rule, highest power first."""
-    total = argument.constant(coefficients[0])
-    for coefficient in coefficients[1:]:
+    total = argument * coefficients[0] + coefficients[1]
+    for coefficient in coefficients[2:]:
         total = total * argument + coefficient
     return total
 
@@ -125,15 +119,11 @@ class Memory:
         self._builder.store(vector.value, self._pointer(VECTOR, place, lane), align=4)
 
     def _pointer(self, kind: Any, place: tuple[Any, ...], lane: Any) -> Any:
-        builder = self._builder
-        offset = builder.mul(_word(lane), WORD(4))
-        for index, stride in zip(place, self.strides, strict=False):
-            offset = builder.add(offset, builder.mul(_word(index), stride))
+        builder, offset = self._builder, WORD(0)
+        for index, stride in (*zip(place, self.strides, strict=False), (lane, WORD(4))):
+            steps = WORD(index) if isinstance(index, int) else index
+            offset = builder.add(offset, builder.mul(steps, stride))
         return builder.bitcast(builder.gep(self._start, [offset]), kind.as_pointer())
-
-
-def _word(number: Any) -> Any:
-    return WORD(number) if isinstance(number, int) else number
 
 
 def tile(code: Callable[..., None]) -> Callable[..., None]:
@@ -204,20 +194,16 @@ def cell_backward(
         at = by_row.index, unit
         enter, forget, new, leave = (gates.read(by_row.index, g, unit) for g in range(4))
         squashed, upon = tanh(cells.read(1, *at)), hidden.read(*at)
-        total = cell.read(*at) + upon * leave * _rest(squashed * squashed)
+        total = cell.read(*at) + upon * leave * (1.0 - squashed * squashed)
         slopes = (
-            total * new * enter * _rest(enter),
-            total * cells.read(0, *at) * forget * _rest(forget),
-            total * enter * _rest(new * new),
-            upon * squashed * leave * _rest(leave),
+            total * new * enter * (1.0 - enter),
+            total * cells.read(0, *at) * forget * (1.0 - forget),
+            total * enter * (1.0 - new * new),
+            upon * squashed * leave * (1.0 - leave),
         )
         for g, slope in enumerate(slopes):
             raw.write(slope, by_row.index, builder.add(unit, builder.mul(units, WORD(g))))
         cell.write(total * forget, *at)
-
-
-def _rest(share: Lanes) -> Lanes:
-    return share.constant(1.0) - share
 
 
 @compiled
@@ -225,9 +211,9 @@ def add_product(left: Plane, right: Blocks, out: Plane) -> None:
     """`out += left @ right`, the right in blocks of columns of one to four vectors."""
     width = right.shape[2]
     for block in range(len(right)):
-        to = out[:, block * width : (block + 1) * width]
         for row in range(0, len(left), TILE_ROWS):
-            part, sums = left[row : row + TILE_ROWS], to[row : row + TILE_ROWS]
+            part = left[row : row + TILE_ROWS]
+            sums = out[row : row + TILE_ROWS, block * width : (block + 1) * width]
             if width == 4 * LANES:
                 add_product_4(part, right[block], sums)
             elif width == 3 * LANES:
@@ -241,15 +227,14 @@ def add_product(left: Plane, right: Blocks, out: Plane) -> None:
 @compiled
 def add_transposed_product(left: Plane, right: Plane, out: Plane) -> None:
     """`out += left.T @ right`, few rows at a time, so that those of the right stay in the first cache."""
-    width = 4 * LANES
-    for column in range(0, right.shape[1], width):
+    for column in range(0, right.shape[1], 4 * LANES):
         for start in range(0, len(left), NEAR_ROWS):
             near = slice(start, start + NEAR_ROWS)
             for row in range(0, len(out), TILE_ROWS):
                 add_product_4(
                     left[near, row : row + TILE_ROWS].T,
-                    right[near, column : column + width],
-                    out[row : row + TILE_ROWS, column : column + width],
+                    right[near, column : column + 4 * LANES],
+                    out[row : row + TILE_ROWS, column : column + 4 * LANES],
                 )
 
 
