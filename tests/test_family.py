@@ -24,10 +24,10 @@ from longshort.models.networks.slstm import recurrence
 from longshort.models.networks.textbook import unrolled
 from longshort.models.training import fit_member
 
-BARS = simulate_market(coins=2, bars=400, seed=7).bars
+BARS = simulate_market(coins=2, bars=1_000, seed=7).bars
 NAMES = names_on_record(BARS)
 PAST = Past.cut(
-    FeatureStream(BARS.symbols, NAMES).extend(BARS), make_targets(BARS, (1, 4)), range(300), range(304, 380)
+    FeatureStream(BARS.symbols, NAMES).extend(BARS), make_targets(BARS, (1, 4)), range(860), range(864, 940)
 )
 
 
@@ -109,20 +109,20 @@ def network(name: str) -> Network:
 
 @every_member
 def test_every_member_memorises_a_batch(name: str) -> None:
-    member, window, target = made(name), normal(10, BATCH, FEATURES), normal(10, BATCH, seed=2)
+    member, window, target = made(name), normal(6, BATCH, FEATURES), normal(6, BATCH, seed=2)
     head = nn.Linear(member.width, 1)
-    optimiser = torch.optim.Adam([*member.parameters(), *head.parameters()], lr=0.03)
+    optimiser = torch.optim.Adam([*member.parameters(), *head.parameters()], lr=0.015)
 
     def error() -> Tensor:
         return (head(member(window)[0])[:, :, 0] - target).square().mean()
 
     first = error().item()
-    for _ in range(200):
+    for _ in range(120):
         optimiser.zero_grad()
         error().backward()
         optimiser.step()
 
-    assert error().item() < 0.02 * first
+    assert error().item() < 0.05 * first
 
 
 @every_member
@@ -190,7 +190,7 @@ def test_every_member_survives_save_and_load(name: str) -> None:
     assert not torch.equal(before, other(window)[0])
 
 
-def some_rows(count: int, coins: int = 3) -> Rows:
+def some_rows(count: int = 70, coins: int = 3) -> Rows:
     restart = np.zeros((count, coins), dtype=np.bool_)
     restart[20, 1] = restart[41, 2] = restart[64, 0] = True
     return Rows(
@@ -200,21 +200,21 @@ def some_rows(count: int, coins: int = 3) -> Rows:
 
 @every_member
 def test_every_member_streams_as_it_batches(name: str) -> None:
-    built, rows = network(name), some_rows(100)
+    built, rows = network(name), some_rows()
 
     batch = TwoStates(built, 32).extend(rows)
     states = TwoStates(built, 32)
-    stream = np.concatenate([states.extend(rows[t : t + 1]) for t in range(100)])
+    stream = np.concatenate([states.extend(rows[t : t + 1]) for t in range(70)])
 
     np.testing.assert_array_equal(stream, batch)
 
 
 @every_member
 def test_what_every_member_says_does_not_depend_on_where_the_run_began(name: str) -> None:
-    built, rows = network(name), some_rows(100)
+    built, rows = network(name), some_rows()
 
-    whole = run(built, rows, range(90, 100), 32)
-    late = run(built, rows[24:], range(66, 76), 32)
+    whole = run(built, rows, range(60, 70), 32)
+    late = run(built, rows[24:], range(36, 46), 32)
 
     np.testing.assert_array_equal(late, whole)
 
@@ -290,8 +290,8 @@ def test_attention_reaches_back_as_many_rows_as_the_window_and_not_before_the_st
     weights = member.weights(normal(4, 2, 8), normal(6, 2, 8, seed=2), known)
 
     reached = [[2], [2, 3], [2, 3, 4], [3, 4, 5]]
-    assert [torch.flatnonzero(row).tolist() for row in weights[0]] == reached
-    assert [torch.flatnonzero(row).tolist() for row in weights[1]] == [[0, 1, 2], [1, 2, 3], *reached[2:]]
+    assert [row.nonzero().flatten().tolist() for row in weights[0]] == reached
+    assert [row.nonzero().flatten().tolist() for row in weights[1]] == [[0, 1, 2], [1, 2, 3], *reached[2:]]
     torch.testing.assert_close(weights.sum(dim=2), torch.ones(2, 4))
 
 
@@ -317,12 +317,12 @@ def test_what_is_learnt_of_a_coin_is_learnt_from_its_own_rows_and_read_at_its_ow
     with torch.no_grad():
         built.skip.weight.normal_()
         built.coins.weight[1] = 1.0
-    rows = some_rows(12)[:12]
+    rows = some_rows()[:12]
     window, whose = torch.from_numpy(rows.inputs[:, [2, 1, 0]].copy()), torch.tensor([2, 1, 0])
 
     raw, _ = built(window, coins=whose)
     raw[:, 0].sum().backward()
     stream = TwoStates(built, 32).extend(rows)
 
-    assert torch.flatnonzero(built.coins.weight.grad.abs().sum(dim=1)).tolist() == [2]
+    assert built.coins.weight.grad.abs().sum(dim=1).nonzero().flatten().tolist() == [2]
     np.testing.assert_allclose(stream, raw.detach().numpy()[:, [2, 1, 0]], rtol=1e-5, atol=1e-6)

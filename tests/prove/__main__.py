@@ -13,6 +13,7 @@ from .coverage import prove_coverage
 from .data import Proved, prove_following, prove_kills, prove_mixtures, prove_planted
 from .drift import prove_drift
 from .edges import Known, Planted, Silent
+from .family import prove_family
 from .leaks import Found
 from .record import Claim, clopper_pearson, write_page
 from .verdicts import MONEY_QUESTIONS, Judged
@@ -249,6 +250,7 @@ PROOFS: Mapping[str, Callable[[plans.Plan], Proved]] = MappingProxyType(
         "silence": prove_silence,
         "known edge": prove_known_edge,
         "known law": prove_known_law,
+        "family": prove_family,
         "coverage": prove_coverage,
         "drift": prove_drift,
         "causality": prove_causality,

@@ -16,18 +16,17 @@ class XLSTM(Backbone):
     def __init__(self, inputs: int, shape: Shape) -> None:
         super().__init__(inputs, shape)
         self.enter = nn.Linear(inputs, shape.hidden)
-        self.blocks = nn.ModuleList(
-            block(shape.hidden) for _ in range(shape.layers) for block in (MLSTMBlock, SLSTMBlock)
-        )
+        blocks = [block(shape.hidden) for _ in range(shape.layers) for block in (MLSTMBlock, SLSTMBlock)]
+        self.blocks = nn.ModuleList(blocks)
+        self.parts = [block.parts for block in blocks]  # of each one's memory
         self.drop = ChunkDropout(shape.dropout)
         self.norm = nn.LayerNorm(shape.hidden)
 
     def forward(self, window: Window, state: State | None = None) -> tuple[Hidden, State]:
         """Hidden states of the last block; the memory is that of every block, one after the other."""
         hidden, after = self.enter(window), ()
-        for k, block in enumerate(self.blocks):
-            stop = len(after) + block.parts
-            before = None if state is None else state[len(after) : stop]
+        for k, (block, parts) in enumerate(zip(self.blocks, self.parts, strict=True)):
+            before = None if state is None else state[len(after) : len(after) + parts]
             hidden, own = block(hidden if k == 0 else self.drop(hidden), before)
             after += own
         return self.norm(hidden), after
