@@ -7,12 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from .conftest import Said
 
-from longshort.base.errors import LongshortError, StudyError
+from longshort.base.errors import StudyError
 from longshort.base.settings import ModelSettings, Study
+from longshort.models.bundle import Bundle
 from longshort.models.networks.backbone import Shape
 from longshort.models.networks.catalog import kind_of
+from longshort.study.market import open_market
+from longshort.study.walk import member_job
+
+from .conftest import Said
 
 HEAD = """
 import torch
@@ -41,6 +45,7 @@ class Net(nn.Module):
         hidden, last = self.cell(window, None if state is None else state[0])
         return hidden, (last,)
 """
+GATE = "self.gate = nn.Parameter(torch.zeros(1))"
 
 
 def broken(said: str, *, init: str = "", width: str = "4") -> str:
@@ -108,7 +113,7 @@ def test_a_plain_networks_memory_is_its_last_rows(tmp_path: Path) -> None:
         (broken("return hidden.flip(0), (last,)"), r"Net sees the future: a hidden state has a gradient"),
         (broken("return hidden + hidden.mean(0).detach(), (last,)"), r"sees the future: later rows change"),
         (
-            broken("return hidden + self.gate * hidden.flip(0), (last,)", init="self.gate = nn.Parameter(torch.zeros(1))"),
+            broken("return hidden + self.gate * hidden.flip(0), (last,)", init=GATE),
             r"sees the future",
         ),
         (broken("return hidden + hidden.mean(1, keepdim=True), (last,)"), r"lets one coin of a batch read another"),
@@ -172,3 +177,73 @@ def test_looking_at_a_network_leaves_the_random_numbers_as_they_are(tmp_path: Pa
 def _weights(kind: Callable[[int, Shape], torch.nn.Module]) -> torch.Tensor:
     torch.manual_seed(3)
     return torch.cat([p.detach().flatten() for p in kind(3, Shape(hidden=6)).parameters()])
+
+
+STUDY = """
+[data]
+source = "embedded"
+embedded_coins = 2
+embedded_bars = 2200
+[features]
+names = ["return_1", "return_1d"]
+[target]
+horizons = [1, 4]
+[model]
+kind = "file:net.py:Net"
+hidden = 4
+window = 3
+seeds = [1]
+restart_rows = 32
+[training]
+chunk_bars = 32
+burn_in_bars = 8
+batch_chunks = 4
+steps = 10
+processes = 1
+"""
+
+
+@pytest.mark.parametrize("code", [PLAIN, STATEFUL])
+def test_a_network_is_trained_saved_and_forecasts_and_streams_as_it_batches(
+    code: str, tmp_path: Path, inside: Callable[..., Said]
+) -> None:
+    (tmp_path / "net.py").write_text(HEAD + code)
+    (tmp_path / "study.toml").write_text(STUDY)
+    trained = inside("train", ".", cwd=tmp_path)
+    assert trained.code == 0, trained.err
+    said = inside("forecast", str(tmp_path), "--json", cwd=tmp_path.parent)
+    assert said.code == 0, said.err
+    assert len(json.loads(said.out)) == 4
+
+    fitted, panel = Bundle.load(tmp_path / "bundle").fitted, open_market(Study.load(tmp_path)).panel
+    whole = fitted.predict(panel, range(2_000, 2_010))
+    stream = fitted.start(panel[:2_000])
+    steps = [stream.step(panel[row : row + 1]) for row in range(2_000, 2_010)]
+    np.testing.assert_array_equal(steps[0].join(*steps[1:]).law.quantile(0.1), whole.law.quantile(0.1))
+    assert whole.model == "Net (net.py)"
+
+    (tmp_path / "net.py").write_text(HEAD + code + "\n# another\n")
+    refused = inside("forecast", ".", cwd=tmp_path)
+    assert refused.code == 1
+    assert "have changed since the model was trained" in refused.err
+
+
+def test_another_network_in_the_same_file_is_another_job(tmp_path: Path) -> None:
+    (tmp_path / "study.toml").write_text(STUDY)
+    (tmp_path / "net.py").write_text(HEAD + PLAIN)
+    market = open_market(Study.load(tmp_path))
+    fold = market.final_fold()
+    before = member_job(market, fold, 1).key
+    assert member_job(market, fold, 1).key == before
+    (tmp_path / "net.py").write_text(HEAD + STATEFUL)
+    assert member_job(market, fold, 1).key != before
+
+
+def test_settings_of_the_users_own_find_it_from_anywhere_and_do_not_say_where(tmp_path: Path) -> None:
+    tables = {"model": {"kind": "file:net.py:Net"}}
+    study = Study.parse(tables, folder=tmp_path)
+    assert study.model.folder == tmp_path.resolve()
+    assert study.digest() == Study.parse(tables, folder=tmp_path / "elsewhere").digest()
+    assert "folder" not in study.model_dump()["model"]
+    with pytest.raises(StudyError, match=r"unknown key model.folder"):
+        Study.parse({"model": {"folder": "there"}})

@@ -228,6 +228,23 @@ def explain(  # noqa: PLR0913 each is an option
 
 
 @app.command()
+def export(
+    study: StudyPath,
+    overrides: Overrides = None,
+    *,
+    to: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where to; default: onnx beside the study.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a trained study's networks as ONNX, held against torch on its own rows."""
+    from longshort._commands import export as exporting
+    from longshort.base.settings import Study
+
+    exporting.export(Study.load(study, overrides or ()), to=to, as_json=as_json)
+
+
+@app.command()
 def backtest(study: StudyPath, overrides: Overrides = None, *, as_json: AsJson = False) -> None:
     """Trade the test bars on NautilusTrader, after all costs, and write a tear sheet."""
     from longshort._commands import run

@@ -29,11 +29,7 @@ Report = Callable[[str, int, int], None]
 
 def train(study: Study, *, report: Report = lambda what, done, of: None) -> Bundle:
     """Fit every seed on the development rows (the holdout stays sealed) and save the bundle beside the study."""
-    if model_of(study) is not None:
-        raise StudyError(
-            f"{model_name(study)} has nothing to train: all that it needs to know it has, or learns on its way.",
-            remedy="Go on with `longshort forecast`, `evaluate` or `backtest`.",
-        )
+    check_trainable(study)
     market = open_market(study)
     fold = market.final_fold()
     until = known_until(market, fold)
@@ -62,6 +58,15 @@ def train(study: Study, *, report: Report = lambda what, done, of: None) -> Bund
     return bundle
 
 
+def check_trainable(study: Study) -> None:
+    """Raise `StudyError` where a study's model is no network of ours to train."""
+    if model_of(study) is not None:
+        raise StudyError(
+            f"{model_name(study)} has nothing to train: all that it needs to know it has, or learns on its way.",
+            remedy="Go on with `longshort forecast`, `evaluate` or `backtest`.",
+        )
+
+
 def forecast(study: Study) -> Forecast:
     """The distribution of the coming bars, formed at the last close at hand, by the bundle that `train` saved.
 
@@ -74,7 +79,7 @@ def forecast(study: Study) -> Forecast:
     bundle = Bundle.load(bundle_folder(study))
     bars = load_bars(study)
     bundle.check(study, bars.symbols, study.features.names or bundle.names, recipe_digest(study))
-    panel = _going_on(study, bundle, bars)
+    panel = going_on(study, bundle, bars)
     last = len(panel) - 1
     return bundle.fitted.predict(panel, range(last, last + 1))
 
@@ -94,7 +99,7 @@ def memory_at(market: Market, known_until: int) -> dict[str, np.ndarray]:
     return stream.state()
 
 
-def _going_on(study: Study, bundle: Bundle, bars: Bars) -> Panel:
+def going_on(study: Study, bundle: Bundle, bars: Bars) -> Panel:
     """The panel of the bars that follow the bundle's memory; raise `DataError` where some between are not at hand."""
     stream = named_recipe(study, bundle.names).stream(bars.symbols)
     stream.restore(bundle.memory)

@@ -20,6 +20,7 @@ DRAWN_ROWS = 200
 
 def train(study: Study) -> None:
     """Say what it will take, do it, say how it went."""
+    fit.check_trainable(study)
     with progress() as report:
         market = open_market(study, report)
     processes = study.training.processes or usable_processors()
