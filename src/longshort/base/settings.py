@@ -89,8 +89,8 @@ class TargetSettings(Section):
 class ModelSettings(Section):
     """Which network, its shape, what it states, how many are averaged, and with what their scale is shared.
 
-    `window` is how many rows attention or a convolution looks back, `coin_width` the size of what is learnt of each
-    coin alone. `anchor_share` is the anchor's share in the logarithm of the scale. A `kind` of `file:net.py:Net` or
+    `window` is how many rows attention or a convolution looks back, `readout` the size of the nonlinear layer that reads
+    inputs and hidden state beside a linear one, `coin_width` that of what is learnt of each coin alone. `anchor_share` is the anchor's share in the logarithm of the scale. A `kind` of `file:net.py:Net` or
     `onnx:model.onnx` is the user's own, relative to `folder`, the study's, which is no setting.
     """
 
@@ -101,6 +101,7 @@ class ModelSettings(Section):
     window: int = Field(default=24, ge=2, le=512)
     layer_norm: bool = False
     residual: bool = False
+    readout: int = Field(default=64, ge=0, le=1024)
     coin_width: int = Field(default=0, ge=0, le=64)
     instance_norm_rows: int = Field(default=0, ge=0, le=2_000)
     head: str = "student-t"
@@ -117,7 +118,8 @@ class TrainingSettings(Section):
     `device` and `precision` are of training alone: inference is always single precision on the processor. "auto" takes
     an accelerator where there is one, so that the same study gives other bits on other machines. A checkpoint is
     written every `checkpoint_every` looks at the validation rows. `replay_share` is the share of old chunks in a batch
-    of a refinement, `refine_rate` its learning rate.
+    of a refinement, `refine_rate` its learning rate. `horizon_weights` says how much each horizon counts in the loss
+    (empty: all alike). `costs` are the study's, for heads that learn what to hold; they are no setting here.
     """
 
     chunk_bars: int = Field(default=192, ge=16)
@@ -135,6 +137,8 @@ class TrainingSettings(Section):
     refine_steps: int = Field(default=60, ge=10)
     refine_rate: float = Field(default=1e-3, gt=0.0)
     replay_share: float = Field(default=0.5, ge=0.0, le=1.0)
+    horizon_weights: tuple[float, ...] = ()
+    costs: Costs = Field(default_factory=Costs, exclude=True)
 
 
 class ValidationSettings(Section):
@@ -243,7 +247,9 @@ class Study(Section):
         except ValidationError as error:
             raise StudyError(_first_problem(error), where=where) from error
         study._cross_check(where)
-        return study
+        _check_losses(study, where)
+        training = study.training.model_copy(update={"costs": study.costs.record})
+        return study.model_copy(update={"training": training})
 
     def digest(self, *sections: str) -> str:
         """A hash of the effective settings, of some sections or of all but how settings are searched for."""
@@ -289,6 +295,22 @@ def to_toml(study: Study) -> str:
     for section, table in study.model_dump(mode="json").items():
         lines += [f"[{section}]", *[f"{key} = {written(value)}" for key, value in table.items()], ""]
     return "\n".join(lines)
+
+
+def _check_losses(study: Study, where: str | Path) -> None:
+    horizons = study.target.horizons
+    weights = study.training.horizon_weights
+    if weights and (len(weights) != len(horizons) or min(weights) < 0.0 or sum(weights) <= 0.0):
+        raise StudyError(
+            f"training.horizon_weights must be {len(horizons)} numbers from 0 on, not all 0: one per horizon.",
+            where=where,
+        )
+    if study.model.head.startswith("position-") and horizons[0] != 1:
+        raise StudyError(
+            f"a {study.model.head} head learns what to hold for one bar; the first horizon is {horizons[0]}.",
+            where=where,
+            remedy="Begin target.horizons with 1.",
+        )
 
 
 def _rooted(tables: Mapping[str, Any], folder: Path) -> dict[str, Any]:

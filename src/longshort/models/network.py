@@ -1,4 +1,4 @@
-"""The network: a member of the family over all coins, a head per horizon, and a linear path around both.
+"""The network: a member of the family over all coins, a head per horizon, and paths from the inputs around both.
 
 It reads standardised rows and answers in volatility units; what a unit is worth in log returns is the caller's.
 """
@@ -45,6 +45,7 @@ class Network(nn.Module):
         self.backbone = backbone_of(model, inputs)
         self.head = nn.Linear(self.backbone.width, self.outputs)
         self.skip = nn.Linear(inputs, self.outputs, bias=False)
+        self.bend = _bend(self.backbone.width + inputs, model.readout, self.outputs)
         self.drop = ChunkDropout(model.dropout)
         self.coins = nn.Embedding(config.coins, model.coin_width) if model.coin_width else None
         with torch.no_grad():
@@ -87,5 +88,22 @@ class Network(nn.Module):
         short = max(0, LEAST_ROWS - times * batch)
         rows = nn.functional.pad(hidden.flatten(0, 1), (0, 0, 0, short))
         inputs = nn.functional.pad(window.flatten(0, 1), (0, 0, 0, short))
-        raw = (self.head(rows) + self.skip(inputs))[: times * batch]
-        return raw.reshape(times, batch, self.config.horizons, -1)
+        return self.said(rows, inputs)[: times * batch].reshape(times, batch, self.config.horizons, -1)
+
+    def said(
+        self, hidden: Float[Tensor, "*row hidden"], window: Float[Tensor, "*row input"]
+    ) -> Float[Tensor, "*row outputs"]:
+        """All horizons' raw outputs side by side, of as many rows as there are: what an export traces."""
+        raw = self.head(hidden) + self.skip(window)
+        return raw if self.bend is None else raw + self.bend(torch.cat([window, hidden], dim=-1))
+
+
+def _bend(inputs: int, readout: int, outputs: int) -> nn.Sequential | None:
+    """One nonlinear layer from inputs and hidden state to the outputs: what trees see in a single row, in its way."""
+    if not readout:
+        return None
+    last = nn.Linear(readout, outputs)
+    with torch.no_grad():
+        last.weight *= 0.1
+        last.bias.zero_()
+    return nn.Sequential(nn.Linear(inputs, readout), nn.SiLU(), last)

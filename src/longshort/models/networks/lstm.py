@@ -5,6 +5,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
+from longshort.models import kernel
 from longshort.models.networks.backbone import Backbone, ChunkDropout, Hidden, Shape, State, Window
 
 
@@ -36,8 +37,8 @@ class LSTM(Backbone):
 
 
 def layer(inputs: int, hidden: int) -> nn.LSTM:
-    """One layer that remembers at first: the forget gates start open, after Jozefowicz et al. (2015)."""
-    cell = nn.LSTM(inputs, hidden)
+    """One layer that remembers at first: its forget gates start open, after Jozefowicz et al. (2015)."""
+    cell = kernel.LSTM(inputs, hidden)
     with torch.no_grad():
         cell.get_parameter("bias_hh_l0")[hidden : 2 * hidden] = 1.0
     return cell
