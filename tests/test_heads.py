@@ -1,5 +1,7 @@
 """Every head inherits these contracts by being in the catalog; likelihoods and positions have oracles of their own."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,12 +13,22 @@ from torch.distributions import Categorical, MixtureSameFamily, Normal
 
 from longshort.base.errors import StudyError
 from longshort.base.instrument import Costs
+from longshort.base.settings import ModelSettings, Study
+from longshort.data.simulator import simulate_market
+from longshort.features.catalog import names_on_record
+from longshort.features.panel import FeatureStream
+from longshort.features.targets import make_targets
 from longshort.models.forecast import Law, StudentT
+from longshort.models.forecaster import Past
 from longshort.models.heads import crps, mixture, quantiles, skewed_t, student_t
 from longshort.models.heads.catalog import HEADS, POSITIONS, head_named
 from longshort.models.heads.head import Came, Reading
 from longshort.models.laws import mixture as laws
 from longshort.models.laws.student import mean_distance
+from longshort.models.trainer import Trainer
+from longshort.study.folds import Fold
+from longshort.study.market import Market
+from longshort.study.walk import member_job
 
 TIMES, ASSETS, HORIZONS = 6, 3, 2
 CELLS = (TIMES, ASSETS, HORIZONS)
@@ -404,3 +416,67 @@ def test_a_law_leans_with_the_position_over_every_horizon(key: str, rng) -> None
     assert (np.abs(positions) <= 1.0).all()
     np.testing.assert_allclose(mean[..., 0], 0.1 * 0.8 * positions * reading.unit[..., 0])
     np.testing.assert_allclose(mean[..., 1], mean[..., 0])
+
+
+def small_study(**sections: dict[str, object]) -> Study:
+    training = {"steps": 10, "check_every": 10, "batch_chunks": 2, "chunk_bars": 64, "burn_in_bars": 16}
+    tables = {
+        "data": {"source": "embedded", "embedded_bars": 2_000, "embedded_coins": 2},
+        "model": {"hidden": 4, "seeds": [1], "head": "position-utility"},
+        "target": {"horizons": [1, 4]},
+    }
+    tables["training"] = training | sections.pop("training", {})
+    return Study.parse({**tables, **sections})
+
+
+def past_of_noise() -> Past:
+    bars = simulate_market(2, 1_200, seed=3).bars
+    panel = FeatureStream(bars.symbols, names_on_record(bars)).extend(bars)
+    return Past.cut(panel, make_targets(bars, (1, 4)), range(760, 1_000), range(1_004, 1_100))
+
+
+def test_a_trainer_counts_the_costs_of_the_study() -> None:
+    study = small_study(costs={"taker_bps": 70.0, "slippage_bps": 10.0})
+    past = past_of_noise()
+
+    trainer = Trainer(past, study.model, study.training, 1, past.train)
+
+    assert trainer.head.costs == Costs(taker_bps=70.0, slippage_bps=10.0)
+
+
+def test_a_horizon_without_weight_teaches_nothing() -> None:
+    study = small_study(training={"horizon_weights": [1.0, 0.0]}, model={"hidden": 4, "dropout": 0.0})
+    past = past_of_noise()
+    trainer = Trainer(
+        past, study.model, study.training.model_copy(update={"weight_decay": 0.0}), 1, past.train
+    )
+    before = trainer.weights()["head.weight"].clone()
+
+    trainer.step(1)
+
+    moved = (trainer.weights()["head.weight"] != before).any(dim=1).reshape(2, 3)
+    assert moved.tolist() == [[True] * 3, [False] * 3]
+
+
+@pytest.mark.parametrize("weights", [[1.0], [1.0, -1.0], [0.0, 0.0]])
+def test_weights_of_horizons_must_fit_them(weights: list[float]) -> None:
+    with pytest.raises(StudyError, match="horizon_weights must be 2 numbers"):
+        small_study(training={"horizon_weights": weights})
+
+
+def test_positions_are_learnt_for_one_bar_only() -> None:
+    with pytest.raises(StudyError, match=r"the first horizon is 4.*Begin target\.horizons with 1"):
+        small_study(target={"horizons": [4, 24]})
+
+
+def test_fits_of_positions_are_kept_apart_by_their_costs() -> None:
+    cheap, dear = (small_study(costs={"taker_bps": bps}) for bps in (0.0, 9.0))
+    market = Market.of(cheap, simulate_market(2, 2_000, seed=3).bars)
+    fold = Fold(train=range(760, 1_000), validation=range(1_004, 1_100), test=range(1_104, 1_200))
+
+    keys = [member_job(replace(market, study=study), fold, 1).key for study in (cheap, dear)]
+    plain = [study.model_copy(update={"model": ModelSettings()}) for study in (cheap, dear)]
+    other = [member_job(replace(market, study=study), fold, 1).key for study in plain]
+
+    assert keys[0] != keys[1]
+    assert other[0] == other[1]

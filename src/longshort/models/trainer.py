@@ -15,6 +15,7 @@ from longshort.base.settings import ModelSettings, TrainingSettings
 from longshort.models.chunks import Chunks, chunk_starts
 from longshort.models.device import device_of, precision_of
 from longshort.models.forecaster import Past
+from longshort.models.heads.catalog import head_named
 from longshort.models.heads.head import Came, Cells
 from longshort.models.inputs import Scaler
 from longshort.models.memory import run
@@ -62,7 +63,9 @@ class Trainer:
         config = NetworkConfig(
             inputs=self._chunks.inputs, horizons=self._chunks.horizons, coins=self._chunks.coins, model=model
         )
-        self.head = config.head
+        self.head = head_named(model.head, training.costs)
+        weights = torch.tensor(training.horizon_weights or [1.0] * config.horizons, device=self._device)
+        self._weights = weights / weights.mean()
         self.network = Network(config)
         if origin:
             self.load(tensors(origin.weights))
@@ -83,7 +86,8 @@ class Trainer:
         window, came, coins = self._chunks.batch(self._chosen())
         with self._precision:
             raw, _ = self.network(window, coins=coins)
-        loss = _mean(self.head.loss(raw[self.training.burn_in_bars :].float(), came), came).mean()
+        cells = self.head.loss(raw[self.training.burn_in_bars :].float(), came)
+        loss = (_mean(cells, came) * self._weights).mean()
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM)

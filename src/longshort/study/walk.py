@@ -14,6 +14,7 @@ from longshort.base.settings import Study
 from longshort.models.anchor import NAMES, Anchor
 from longshort.models.forecast import Forecast
 from longshort.models.forecaster import Fitted, Past
+from longshort.models.heads.catalog import POSITIONS
 from longshort.models.lstm import FittedLSTM
 from longshort.models.networks.catalog import own_sources
 from longshort.models.opponents import (
@@ -149,6 +150,7 @@ def opponent_job(market: Market, fold: Fold, name: str, *, alone: bool = False) 
 def member_job(market: Market, fold: Fold, seed: int, cache: Path | None = None) -> Job:
     """The job that trains one seed on one fold; its checkpoint lies in the cache until it is done."""
     sections = ["data", "features", "target", "model", "training"]
+    sections += ["costs"] * (market.study.model.head in POSITIONS)
     key = _key(market, fold, sections, f"seed {seed}", _own(market.study))
     checkpoint = cache / f"{key}.checkpoint" if cache else None
     return Job(key=key, function=fit_member_job, arguments=(market.study, fold, seed, checkpoint))
