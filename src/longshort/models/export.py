@@ -99,7 +99,7 @@ def graph_of(network: Network, inputs: int, where: Path) -> bytes:
 
     It is traced by the older of torch's two exporters: the newer takes twenty seconds and unrolls an LSTM into a loop.
     """
-    step, example = OneStep(network.eval()), _beginning(network, inputs, TRACED_COLUMNS)
+    step, example = OneStep(network).eval(), _beginning(network, inputs, TRACED_COLUMNS)
     state = [f"state_{k}" for k in range(len(example) - (2 if network.coins is not None else 1))]
     names = ["window", *(["coins"] if network.coins is not None else []), *state]
     outputs = ["raw", *[f"{name}_after" for name in state]]
