@@ -89,8 +89,8 @@ class TargetSettings(Section):
 class ModelSettings(Section):
     """Which network, its shape, what it states, how many are averaged, and with what their scale is shared.
 
-    `window` is how many rows attention or a convolution looks back, `coin_width` the size of what is learnt of each
-    coin alone. `anchor_share` is the anchor's share in the logarithm of the scale. A `kind` of `file:net.py:Net` or
+    `window` is how many rows attention or a convolution looks back, `readout` the size of the nonlinear layer that reads
+    inputs and hidden state beside a linear one, `coin_width` that of what is learnt of each coin alone. `anchor_share` is the anchor's share in the logarithm of the scale. A `kind` of `file:net.py:Net` or
     `onnx:model.onnx` is the user's own, relative to `folder`, the study's, which is no setting.
     """
 
@@ -101,6 +101,7 @@ class ModelSettings(Section):
     window: int = Field(default=24, ge=2, le=512)
     layer_norm: bool = False
     residual: bool = False
+    readout: int = Field(default=64, ge=0, le=1024)
     coin_width: int = Field(default=0, ge=0, le=64)
     instance_norm_rows: int = Field(default=0, ge=0, le=2_000)
     head: str = "student-t"
