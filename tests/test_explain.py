@@ -1,12 +1,20 @@
 """What `longshort explain` says is so: gates are the network's own, attributions add up, and its tests can fail."""
 
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
+from longshort._commands.fit import train
 from longshort.base.clock import HOUR
 from longshort.base.errors import NotComputable
-from longshort.base.settings import ModelSettings, TrainingSettings
+from longshort.base.settings import ModelSettings, Study, TrainingSettings
 from longshort.data.simulator import simulate_market
 from longshort.features.panel import FeatureStream, Panel
 from longshort.features.targets import make_targets
@@ -29,6 +37,7 @@ from longshort.models.networks.catalog import KINDS
 from longshort.models.scale import HAR_COLUMNS
 from longshort.study.tracking import track
 
+from .conftest import Said
 from .markets import punched
 
 BARS = punched(simulate_market(coins=2, bars=2_000, seed=7).bars, np.random.default_rng(2), share=0.01)
@@ -55,7 +64,7 @@ def fitted(panel: Panel) -> FittedLSTM:
 
 def network_of(kind: str = "lstm") -> Network:
     torch.manual_seed(1)
-    model = ModelSettings(kind=kind, hidden=8, dropout=0.0, window=4)
+    model = ModelSettings(kind=kind, hidden=8, dropout=0.0, window=4, readout=0)
     network = Network(NetworkConfig(inputs=INPUTS, horizons=1, model=model))
     with torch.no_grad():
         network.head.weight.normal_(0.0, 0.5)
@@ -243,7 +252,7 @@ def test_random_orders_are_found_out_as_often_as_chance_has_it(
 
     p_values = [
         faithfulness(cells, np.stack([rng.permutation(INPUTS)] * 2), rng, draws=19)[0].p_value
-        for _ in range(40)
+        for _ in range(20)
     ]
 
     assert 0.3 < np.mean(p_values) < 0.8
@@ -270,13 +279,13 @@ def test_units_are_found_to_follow_what_they_were_made_of_and_nothing_else(rng: 
 def test_slow_series_that_share_nothing_do_not_pass_for_tracking(rng: np.random.Generator) -> None:
     closed_at = np.arange(600, dtype=np.int64) * HOUR
     fooled = 0
-    for _ in range(20):
+    for _ in range(8):
         walks = np.cumsum(rng.normal(size=(600, 1, 5)), axis=0)
         slow = walks - 0.98 * np.pad(walks, ((1, 0), (0, 0), (0, 0)))[:-1]
         found = track(slow[:, :, 1:], {"volatility": slow[:, :, 0]}, closed_at, rng, rotations=99)
         fooled += any(found.best(unit) for unit in range(4))
 
-    assert fooled <= 4
+    assert fooled <= 2
 
 
 class _Linear(Backbone):
@@ -288,3 +297,91 @@ class _Linear(Backbone):
 
     def forward(self, window: Window, state: State | None = None) -> tuple[Hidden, State]:
         return torch.tanh(self.mix(window)), ()
+
+
+STUDY = """\
+[data]
+source = "embedded"
+embedded_coins = 2
+embedded_bars = 2200
+
+[features]
+families = ["range", "calendar"]
+
+[model]
+hidden = 6
+seeds = [1]
+restart_rows = 64
+
+[training]
+steps = 10
+check_every = 10
+chunk_bars = 64
+burn_in_bars = 16
+batch_chunks = 4
+processes = 1
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small trained study."""
+    home = tmp_path_factory.mktemp("explained")
+    (home / "mine").mkdir()
+    (home / "mine" / "study.toml").write_text(STUDY)
+    train(Study.load(home / "mine"))
+    return home
+
+
+def test_a_trained_study_is_explained_from_end_to_end(home: Path, inside: Callable[..., Said]) -> None:
+    said = inside("explain", "mine", "--bars", "72", "--json", "--pictures", "drawn", cwd=home)
+    found = json.loads(said.out.splitlines()[-1])
+    gates = pl.read_parquet(home / found["gates"])
+
+    assert said.code == 0
+    lives = [unit["half_life_bars"] for unit in found["memory"]["units"]]
+    assert len(lives) == 6
+    assert lives == sorted(lives, reverse=True)
+    assert found["memory"]["largest_difference"] < 1e-6
+    assert gates.shape == (72 * 6, 9)
+    for answer in found["answers"].values():
+        assert sum(one["share"] for one in answer["inputs"]) == pytest.approx(1.0)
+        assert sum(answer["lags"]) == pytest.approx(1.0)
+        assert answer["unexplained"] < 0.02
+    for drawing in (home / "drawn").glob("*.svg"):
+        ET.parse(drawing)  # noqa: S314 our own
+    assert (home / "drawn" / "explain-forget.svg").is_file()
+
+
+def test_the_page_asks_no_network_and_holds_every_unit(home: Path, inside: Callable[..., Said]) -> None:
+    said = inside("explain", "mine", "--bars", "72", "--coin", "SIM02USDT", cwd=home)
+    page = next((home / "mine" / "runs").glob("explain-*/explanation.html")).read_text()
+
+    assert said.code == 0
+    assert "By chance the best of 6 units reaches" in said.out
+    assert "Forget gates of 6 units, SIM02USDT" in page
+    assert [
+        one for one in re.findall(r'(?:src|href)="([^"]*)"', page) if not one.startswith(("#", "data:"))
+    ] == []
+    assert page.count("The gates of unit") >= 3  # its heading, and a chart for screen and one for phone
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--coin", "DOGEUSDT"), "the study has no coin DOGEUSDT. There are: SIM01USDT, SIM02USDT."),
+        (
+            ("--set", "model.kind=prophet"),
+            "prophet is no network: it has neither gates nor inputs to explain.",
+        ),
+        (("--set", "model.hidden=8"), "the model was trained with model.hidden = 6, the study has 8."),
+    ],
+)
+def test_what_cannot_be_explained_is_refused_in_a_sentence(
+    home: Path, inside: Callable[..., Said], arguments: tuple[str, ...], told: str
+) -> None:
+    said = inside("explain", "mine", *arguments, cwd=home)
+
+    assert said.code == 1
+    assert told.lower() in said.err.lower()
+    assert len(said.err.strip().splitlines()) <= 2  # progress may come first

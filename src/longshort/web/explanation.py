@@ -265,11 +265,11 @@ def _between(edges: tuple[int, ...], k: int) -> str:
     """What a color of the forget map means.
 
     >>> _between((1, 2), 0), _between((1, 2), 1), _between((1, 2), 2)
-    ('below 1', '1 to 2', '2 or more')
+    ('<1', '1-2', '2+')
     """
     if k == 0:
-        return f"below {edges[0]}"
-    return f"{edges[k - 1]} to {edges[k]}" if k < len(edges) else f"{edges[-1]} or more"
+        return f"<{edges[0]}"
+    return f"{edges[k - 1]}-{edges[k]}" if k < len(edges) else f"{edges[-1]}+"
 
 
 def _unit_words(unit: Unit) -> str:

@@ -42,7 +42,7 @@ class Heat:
 def heat(map_: Heat, width: int = 1000) -> str:
     """One heat map for a width in pixels."""
     rows, columns = map_.levels.shape
-    letters = 14 if width < NARROW else 34
+    letters = 19 if width < NARROW else 34
     names = [shortened(name, letters) for name in map_.names]
     left = max(12.0, 12 + LETTER * max(map(len, names), default=0))
     right, top = width - 10.0, 30.0 + (LINE + GAP if map_.line is not None else 0.0)

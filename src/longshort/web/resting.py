@@ -120,7 +120,7 @@ def both_map(found: Explanation, answer: int) -> Heat:
         title=f"Inputs and lags of {NAMES[ANSWERS[answer]]}",
         levels=np.searchsorted(edges, share).astype(np.int64),
         legend=tuple(_halves(k) for k in range(LEVELS)),
-        legend_title="effect, as a share of the largest",
+        legend_title="effect: at least this share of the largest",
         rows_title="input",
         columns_title="bars before the forecast",
         names=tuple(found.inputs[k] for k in first),
@@ -219,5 +219,9 @@ def _tests_topic(found: Explanation) -> Topic:
 
 
 def _halves(k: int) -> str:
-    """What a color of a map of effects means: 1/128 and less, up to 1/2 and more."""
-    return f"over 1/{2 ** (LEVELS - k)}" if k else f"below 1/{2 ** (LEVELS - 1)}"
+    """What a color of a map of effects means: below 1/128 of the largest, from there, ..., from 1/2.
+
+    >>> _halves(0), _halves(1), _halves(LEVELS - 1)
+    ('less', '1/128', '1/2')
+    """
+    return f"1/{2 ** (LEVELS - k)}" if k else "less"
