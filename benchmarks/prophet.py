@@ -82,7 +82,7 @@ def filled(bars: Bars) -> Bars:
 
 def forecasters() -> list:
     slow = [model(HORIZONS, every=EVERY) for model in (Prophet, AutoARIMA, AutoETS, Theta)]
-    network = LSTMForecaster(HORIZONS, ModelSettings(seeds=(1, 2)), TrainingSettings())
+    network = LSTMForecaster(HORIZONS, ModelSettings(seeds=(1, 2), anchor="har"), TrainingSettings())
     har = next(model for model in scale_models(HORIZONS) if model.name == HAR)
     return [*slow, network, har, SeasonalNaive(HORIZONS), PreviousValue(HORIZONS)]
 

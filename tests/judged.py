@@ -26,7 +26,7 @@ from longshort.study.walk import Walk, past_of
 SMALL = Study(
     data=DataSettings(source="embedded", embedded_coins=4, embedded_bars=2_500, embedded_edge=0.1),
     target=TargetSettings(horizons=(1, 4)),
-    model=ModelSettings(hidden=8, seeds=(1, 2), restart_rows=64),
+    model=ModelSettings(hidden=8, seeds=(1, 2), restart_rows=64, anchor="har"),
     training=TrainingSettings(chunk_bars=48, burn_in_bars=16, batch_chunks=4, steps=10, processes=1),
     validation=ValidationSettings(folds=2),
 )

@@ -11,7 +11,7 @@ from longshort.base.settings import Study
 from longshort.base.stage import Stage
 from longshort.data.bars import Bars
 from longshort.data.simulator import simulate_market
-from longshort.models.lstm import NAME
+from longshort.models.opponents import model_name
 from longshort.study.audit import pipeline as wiring
 from longshort.study.audit.pipeline import audited_study, pipeline_of
 from longshort.study.audit.record import Audit, Pipeline
@@ -37,6 +37,7 @@ STUDY = Study.parse(
 BARS = punched(
     simulate_market(coins=2, bars=2_000, seed=4, edge=0.2).bars, np.random.default_rng(2), share=0.005
 )
+NAME = model_name(STUDY)
 
 
 @pytest.fixture(scope="module")

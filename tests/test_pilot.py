@@ -12,7 +12,7 @@ from longshort.base.settings import PolicySettings, Study
 from longshort.base.stage import Stage, differing_rows
 from longshort.data.simulator import simulate_market
 from longshort.models.forecast import Forecast, StudentT
-from longshort.models.lstm import NAME
+from longshort.models.opponents import model_name
 from longshort.policy.rivals import MOMENTUM_ROWS, RIVALS, rival_exposure
 from longshort.policy.steering import Rule, Steering, decide, exposures
 from longshort.study.audit.stages import stages_of
@@ -38,6 +38,7 @@ STUDY = Study.parse(
         "policy": {"entry_cost_multiple": 0.02, "horizon_bars": 4},
     }
 )
+NAME = model_name(STUDY)
 BARS = punched(
     simulate_market(coins=3, bars=3_000, seed=4, edge=0.2).bars, np.random.default_rng(2), share=0.005
 )

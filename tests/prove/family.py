@@ -80,7 +80,7 @@ def seen(asked: tuple[str, int]) -> Seen:
         make_targets(bars, HORIZONS),
     )
     past = Past.cut(panel, targets, TRAIN, VALIDATION, NAMES)
-    model = ModelSettings(kind=kind, hidden=16, window=8, dropout=0.0, seeds=(1,), restart_rows=64)
+    model = ModelSettings(kind=kind, hidden=16, window=8, dropout=0.0, seeds=(1,), restart_rows=64, anchor="har")
     unit = volatility_over(panel, HORIZONS)[TEST.start : TEST.stop, :, 0]
     came = targets.log_return[TEST.start : TEST.stop, :, 0]
 

@@ -18,6 +18,7 @@ from longshort.features.catalog import FEATURES, Feature, Look
 from longshort.features.panel import Panel
 from longshort.models.forecast import Forecast
 from longshort.models.forecaster import Fitted
+from longshort.models.anchor import numbers
 from longshort.models.lstm import NAME, LSTMForecaster
 from longshort.policy.steering import Steering, exposures
 from longshort.study.folds import Fold
@@ -240,7 +241,7 @@ def _same_forecast(mine: Forecast, whole: Forecast, place: int) -> bool:
 def _numbers(fitted: Fitted) -> np.ndarray:
     """Every number that a fit has found, in order."""
     parts = [w for m in fitted.members for state in m.weights for _, w in sorted(state.items())]  # type: ignore[attr-defined]
-    parts += [fitted.anchor.beta, fitted.anchor.df, fitted.scaler.mean, fitted.scaler.std]  # type: ignore[attr-defined]
+    parts += [*numbers(fitted.anchor).values(), fitted.scaler.mean, fitted.scaler.std]  # type: ignore[attr-defined]
     parts.append(np.array(fitted.mean_weights))  # type: ignore[attr-defined]
     return np.concatenate([np.asarray(part, dtype=np.float64).ravel() for part in parts])
 

@@ -90,7 +90,8 @@ class ModelSettings(Section):
     """Which network, its shape, what it states, how many are averaged, and with what their scale is shared.
 
     `window` is how many rows attention or a convolution looks back, `readout` the size of the nonlinear layer that reads
-    inputs and hidden state beside a linear one, `coin_width` that of what is learnt of each coin alone. `anchor_share` is the anchor's share in the logarithm of the scale. A `kind` of `file:net.py:Net` or
+    inputs and hidden state beside a linear one, `coin_width` that of what is learnt of each coin alone. `anchor_share` is the anchor's share in the logarithm of the scale,
+    and in the location where it states one. A `kind` of `file:net.py:Net` or
     `onnx:model.onnx` is the user's own, relative to `folder`, the study's, which is no setting.
     """
 
@@ -106,8 +107,8 @@ class ModelSettings(Section):
     instance_norm_rows: int = Field(default=0, ge=0, le=2_000)
     head: str = "student-t"
     seeds: tuple[int, ...] = (1, 2, 3)
-    anchor: Literal["har", "lightgbm"] = "har"
-    anchor_share: float = Field(default=0.5, ge=0.0, le=1.0)
+    anchor: Literal["har", "lightgbm"] = "lightgbm"
+    anchor_share: float = Field(default=0.7, ge=0.0, le=1.0)
     restart_rows: int = Field(default=256, ge=32)
     folder: Path = Field(default=Path(), exclude=True)
 
