@@ -270,8 +270,8 @@ def test_the_matrix_memory_is_that_of_the_paper_without_its_stabiliser() -> None
 
 @pytest.mark.parametrize("size", [-300.0, 300.0])
 def test_no_gate_is_too_large_for_exponential_gating(size: float) -> None:
-    pre = (size * normal(9, 2, 20)).requires_grad_()
-    gates = (size * normal(2, 2, 1, 9, seed=5)).requires_grad_()
+    pre = (size * normal(9, 2, 20).abs()).requires_grad_()
+    gates = (size * normal(2, 2, 1, 9, seed=5).abs()).requires_grad_()
     zeros, said = torch.zeros(1, 2, 5), normal(3, 2, 1, 9, 4, seed=4)
     before = tuple(torch.zeros(1, 2, 1, *shape) for shape in ((4, 4), (4,), ()))
 
