@@ -15,7 +15,7 @@ from longshort.base.errors import DataError, StudyError
 from longshort.base.files import digest
 from longshort.base.jobs import Job
 from longshort.base.settings import Study
-from longshort.models.anchor import fit_anchor
+from longshort.models.anchor import Anchor, fit_anchor
 from longshort.models.forecast import Forecast, Values
 from longshort.models.lstm import FittedLSTM
 from longshort.models.opponents import opponent_named
@@ -85,8 +85,12 @@ def score_fold(base: Study, trial: Study, fold: Fold, seeds: Sequence[int]) -> F
     """Fit a trial on an inner fold of the base study's ground and score what it says of the fold's test rows."""
     ground = open_ground(base)
     try:
-        market = _market(base, trial.model_copy(update={"model": base.model, "training": base.training}))
-        return _scored(ground.metric, market, trial, fold, seeds)
+        features = trial.model_copy(update={"model": base.model, "training": base.training})
+        past = past_of(_market(base, features), fold)
+        members = tuple(fit_member(past, trial.model, trial.training, seed) for seed in seeds)
+        anchor = _anchor(base, features, fold, trial.model.anchor)
+        network = FittedLSTM.of(past, trial.model, members, anchor)
+        return _scored(ground.metric, _market(base, features), fold, network)
     except (Diverged, DataError, StudyError) as error:
         return Unfit(reason=str(error))
 
@@ -97,11 +101,15 @@ def _market(base: Study, features: Study) -> Market:
     return open_ground(base).market(features)
 
 
-def _scored(metric: str, market: Market, trial: Study, fold: Fold, seeds: Sequence[int]) -> FoldScore | Unfit:
-    past = past_of(market, fold)
-    members = tuple(fit_member(past, trial.model, trial.training, seed) for seed in seeds)
-    network = FittedLSTM.of(past, trial.model, members, fit_anchor(past, trial.model))
-    rival = opponent_named(HAR).make(past.targets.horizons).fit(past)
+@lru_cache(maxsize=8)
+def _anchor(base: Study, features: Study, fold: Fold, kind: str) -> Anchor:
+    """What the networks of all trials with these features rest on."""
+    model = base.model.model_copy(update={"anchor": kind})
+    return fit_anchor(past_of(_market(base, features), fold), model)
+
+
+def _scored(metric: str, market: Market, fold: Fold, network: FittedLSTM) -> FoldScore | Unfit:
+    rival = opponent_named(HAR).make(market.targets.horizons).fit(past_of(market, fold))
     outcome = truth_over(market, (fold,)).outcome
     theirs, mine = (
         _losses(metric, fitted.predict(market.panel, fold.test), outcome) for fitted in (rival, network)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 RANDOM_FIRST = 6  # trials before the sampler has seen enough to lean on them
 JUDGED_FIRST = 4  # trials that are judged in full before any is given up
 SEEDS_APART = 100_003  # of the sampler from one trial to the next
+TOLD = "told"  # under which Optuna keeps what it has no place of its own for
 
 State = Literal["complete", "given up", "unfit"]
 
@@ -156,9 +157,7 @@ class Search:
         waiting = (self._optuna.trial.TrialState.WAITING,)
         if number == 0 and not self._study.get_trials(deepcopy=False, states=waiting):
             self._study.enqueue_trial(own_values(self.ground.study, self.ground.space))
-        trial = self._study.ask(distributions(self.ground.space))
-        trial.set_user_attr("number", number)
-        return trial
+        return self._study.ask(distributions(self.ground.space))
 
     def _follow(self, lane: int, result: FoldScore | Unfit, plan: Plan, clock: Clock) -> Job | None:
         """Hear of a fold, and name the lane's next job."""
@@ -193,9 +192,8 @@ class Search:
             reason=reason,
         )
         self._heard(attempt, running.study)
-        trial.set_user_attr("folds", running.folds)
-        trial.set_user_attr("state", state)
-        trial.set_user_attr("reason", reason)
+        told = {"number": running.number, "state": state, "folds": running.folds, "reason": reason}
+        trial.set_user_attr(TOLD, told)
         if state == "complete":
             self._study.tell(trial, attempt.score)
         else:
@@ -228,7 +226,7 @@ def _distribution(part: Part) -> Any:
 
 
 def _attempt(one: Any) -> Attempt:
-    told = cast("dict[str, Any]", one.user_attrs)
+    told = cast("dict[str, Any]", one.user_attrs[TOLD])
     return Attempt(
         number=told["number"],
         values=dict(one.params),
