@@ -13,14 +13,15 @@ from torch.distributions import Categorical, MixtureSameFamily, Normal
 
 from longshort.base.errors import StudyError
 from longshort.base.instrument import Costs
-from longshort.base.settings import ModelSettings, Study
+from longshort.base.learning import ModelSettings
+from longshort.base.settings import Study
 from longshort.data.simulator import simulate_market
 from longshort.features.catalog import names_on_record
 from longshort.features.panel import FeatureStream
 from longshort.features.targets import make_targets
 from longshort.models.forecast import Law, StudentT
 from longshort.models.forecaster import Past
-from longshort.models.heads import crps, mixture, quantiles, skewed_t, student_t
+from longshort.models.heads import crps, mixture, position, quantiles, skewed_t, student_t
 from longshort.models.heads.catalog import HEADS, POSITIONS, head_named
 from longshort.models.heads.head import Came, Reading
 from longshort.models.laws import mixture as laws
@@ -122,9 +123,9 @@ def test_a_small_network_memorises_one_batch(key: str) -> None:
     assert losses[-1].item() < losses[0].item() - 0.15
 
 
-@pytest.mark.parametrize("key", [key for key in HEADS if key != "volatility"])
+@pytest.mark.parametrize("key", [key for key in BELIEFS if key != "volatility"])
 def test_what_is_memorised_is_what_came(key: str) -> None:
-    head, came = head_named(key, Costs(taker_bps=0.0)), came_of(np.linspace(-1.5, 1.5, 36).reshape(CELLS))
+    head, came = head_named(key), came_of(np.linspace(-1.5, 1.5, 36).reshape(CELLS))
     raw = torch.zeros((*CELLS, head.width), requires_grad=True)
     optimiser = torch.optim.Adam([raw], lr=0.05)
 
@@ -332,29 +333,31 @@ def test_a_volatility_is_the_variance_that_its_law_states(rng) -> None:
 
 LEDGER_RETURNS = np.array([0.010, -0.020, 0.005, 0.015])
 LEDGER_UNITS = np.array([0.010, 0.012, 0.008, 0.010])
-LEDGER_POSITIONS = np.array([0.5, -0.3, -0.3, 0.8])
+LEDGER_WISHES = np.array([0.5, -0.3, -0.3, 0.8])
+LEDGER_REACH = np.array([0.1, 0.06, 0.08, 0.3])
 
 
-def ledger_of() -> tuple[torch.Tensor, Came]:
+def ledger_of(reach: np.ndarray = LEDGER_REACH) -> tuple[torch.Tensor, Came]:
     """Four bars of one coin, at one horizon."""
-    raw = torch.tensor(np.arctanh(LEDGER_POSITIONS)).reshape(4, 1, 1, 1)
+    second = np.log(np.expm1(reach * np.log(2.0) / 0.2))
+    raw = torch.tensor(np.stack([np.arctanh(LEDGER_WISHES), second], axis=-1)).reshape(4, 1, 1, 2)
     target = torch.tensor(LEDGER_RETURNS / LEDGER_UNITS).reshape(4, 1, 1)
     unit = torch.tensor(LEDGER_UNITS).reshape(4, 1, 1)
     return raw, Came(target=target, scored=torch.ones(4, 1, 1, dtype=torch.bool), unit=unit)
 
 
-# exposure    gross = exposure (exp(return) - 1)    moved     paid = 0.0006 moved     net
-#   50.0                0.502508354                   0             0                0.502508354
-#  -25.0                0.495033167                  75             0.045            0.450033167
-#  -37.5               -0.187968906                  12.5           0.0075          -0.195468906
-#   80.0                1.209045169                 117.5           0.0705           1.138545169
-LEDGER_NET = np.array([0.502508354, 0.450033167, -0.195468906, 1.138545169])
+# zone over unit     exposure   exposure (exp(return) - 1)   moved   paid = 0.0006 moved   net
+#  40.0 to  60.0       50.0        0.502508354                 0         0                 0.502508354
+# -30.0 to -20.0      -20.0        0.396026534                70         0.042             0.354026534
+# -47.5 to -27.5      -27.5       -0.137843865                 7.5       0.0045           -0.142343865
+#  50.0 to 110.0       50.0        0.755653231                77.5       0.0465            0.709153231
+LEDGER_NET = np.array([0.502508354, 0.354026534, -0.142343865, 0.709153231])
 
 
 def test_the_utility_of_positions_is_that_of_a_ledger_worked_by_hand() -> None:
     loss = head_named("position-utility", COSTS).loss(*ledger_of())
 
-    by_hand = [-0.490290, -0.440201, 0.197405, -1.078265]  # minus ten times log(1 + net / 10)
+    by_hand = [-0.490290, -0.347904, 0.143367, -0.685137]  # minus ten times log(1 + net / 10)
     np.testing.assert_allclose(loss.ravel().numpy(), -10.0 * np.log1p(LEDGER_NET / 10.0), atol=1e-6)
     np.testing.assert_allclose(loss.ravel().numpy(), by_hand, atol=1e-6)
 
@@ -362,48 +365,56 @@ def test_the_utility_of_positions_is_that_of_a_ledger_worked_by_hand() -> None:
 def test_the_mean_loss_of_positions_is_minus_the_sharpe_ratio_of_a_ledger_worked_by_hand() -> None:
     loss = head_named("position-sharpe", COSTS).loss(*ledger_of())
 
-    assert loss.mean().item() == pytest.approx(-0.47390445 / 0.4720157, abs=1e-5)
-    assert loss.mean().item() == pytest.approx(-LEDGER_NET.mean() / LEDGER_NET.std(), abs=1e-5)
+    assert loss.mean().item() == pytest.approx(-0.355836064 / 0.3140606, abs=1e-5)
 
 
 @pytest.mark.parametrize("key", POSITIONS)
 def test_only_the_first_horizon_of_a_position_is_learnt(key: str, rng) -> None:
-    raw = torch.tensor(rng.normal(size=(*CELLS, 1)), requires_grad=True)
+    raw = torch.tensor(rng.normal(size=(*CELLS, 2)), requires_grad=True)
     target = torch.tensor(rng.normal(size=CELLS))
     came = Came(target=target, scored=torch.ones(CELLS, dtype=torch.bool), unit=torch.full_like(target, 0.01))
 
     head_named(key, COSTS).loss(raw, came).sum().backward()
 
     assert (raw.grad[:, :, 1:] == 0).all()
-    assert (raw.grad[:, :, 0] != 0).all()
+    assert (raw.grad[:, :, 0] != 0).any()
 
 
-@pytest.mark.parametrize("key", POSITIONS)
-def test_nothing_is_traded_where_there_is_no_bar(key: str) -> None:
+def test_nothing_is_traded_where_there_is_no_bar() -> None:
     raw, came = ledger_of()
     scored = torch.tensor([True, False, True, True]).reshape(4, 1, 1)
-    absent = Came(target=torch.where(scored, came.target, 0.0), scored=scored,
-                  unit=torch.where(scored, came.unit, 1.0))  # fmt: skip
 
-    utility = head_named("position-utility", COSTS).loss(raw, absent).ravel().numpy()
+    held, before = position.exposures(raw, came.unit[..., 0], scored[..., 0])
 
-    held = -0.187968906  # no cost over the gap
-    np.testing.assert_allclose(utility[:3], [-0.490290, 0.0, -10.0 * np.log1p(held / 10.0)], atol=1e-6)
+    np.testing.assert_allclose(held.ravel().numpy(), [50.0, 50.0, -27.5, 50.0])
+    np.testing.assert_allclose(before.ravel().numpy(), [50.0, 50.0, 50.0, -27.5])
 
 
-def test_dear_trading_holds_positions_still() -> None:
-    raw = torch.tensor([0.1, -0.1, 0.1, -0.1]).reshape(4, 1, 1, 1).requires_grad_()
-    came = came_of(np.array([0.5, -0.5, 0.5, -0.5]).reshape(4, 1, 1))
+def test_zones_are_followed_as_they_were_learnt() -> None:
+    raw, came = ledger_of()
+    raw = raw.float()
 
-    dear = torch.autograd.grad(
-        head_named("position-utility", Costs(taker_bps=90.0)).loss(raw, came).sum(), raw
-    )[0]
-    cheap = torch.autograd.grad(
-        head_named("position-utility", Costs(taker_bps=0.0)).loss(raw, came).sum(), raw
-    )[0]
+    learnt, _ = position.exposures(raw, came.unit[..., 0].float(), came.scored[..., 0])
+    zones = head_named("position-utility", COSTS).zones(raw.numpy()[None])
+    followed = zones.exposures(1.0 / LEDGER_UNITS.reshape(4, 1))
 
-    assert cheap[1].item() > 0 > cheap[2].item()  # wants to follow the returns
-    assert dear[1].item() < 0 < dear[2].item()  # wants to stand still
+    np.testing.assert_allclose(followed[1:], learnt[1:].numpy(), rtol=1e-6)
+    assert followed[0].item() == pytest.approx(40.0)  # from flat to the near end
+
+
+def test_dear_trading_widens_the_zone() -> None:
+    raw, came = ledger_of()
+    raw.requires_grad_()
+
+    dear, cheap = (
+        torch.autograd.grad(head_named("position-utility", Costs(taker_bps=bps)).loss(raw, came).sum(), raw)[
+            0
+        ]
+        for bps in (300.0, -1.0)
+    )
+
+    assert dear[:, 0, 0, 1].sum().item() < -1e-3  # a descent makes it wider
+    assert cheap[1, 0, 0, 1].item() > 0  # and narrower where trading is free: the fall was worth more
 
 
 @pytest.mark.parametrize("key", POSITIONS)
@@ -411,10 +422,11 @@ def test_a_law_leans_with_the_position_over_every_horizon(key: str, rng) -> None
     raw, reading = raw_of(key, rng), reading_of(rng)
     head = head_named(key)
 
-    mean, positions = head.law(raw, reading).mean(), head.positions(raw)
+    mean, zones = head.law(raw, reading).mean(), head.zones(raw)
+    wish = 0.5 * (zones.low + zones.high)
 
-    assert (np.abs(positions) <= 1.0).all()
-    np.testing.assert_allclose(mean[..., 0], 0.1 * 0.8 * positions * reading.unit[..., 0])
+    assert (np.abs(wish) <= 1.0).all()
+    np.testing.assert_allclose(mean[..., 0], 0.1 * 0.8 * wish * reading.unit[..., 0])
     np.testing.assert_allclose(mean[..., 1], mean[..., 0])
 
 

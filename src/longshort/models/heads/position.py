@@ -1,13 +1,15 @@
 """What to hold, learnt by what holding it earns after costs: no belief about returns is asked for.
 
-A position p between -1 and 1 is a wish for the next bar alone, in units of volatility: the exposure is p / unit, so
-that a full position moves the account by about one unit of return per bar, calm or wild. Per bar it earns
+A full position moves the account by about one unit of return per bar, calm or wild: exposure = position / unit. At
+each close the network names a wish from -1 to 1 and how far what is held may be from it; the exposure goes to the
+nearest end of that zone, and stays where it is inside. With costs in proportion to what is traded nothing else can be
+best: Davis and Norman (1990), "Portfolio selection with transaction costs". Per bar it earns
 
     exposure (exp(log return) - 1) - fill |exposure - exposure one bar earlier|
 
 which is the money ledger's arithmetic but for the move between a close and the next open, and for funding. Only the
-first horizon, which must be one bar, is learnt. The first row of a chunk is held already and pays no entry; a move over
-a row without a bar pays none either, for nothing could be traded there.
+first horizon, which must be one bar, is learnt. In training the first row of a chunk holds its wish already and pays no
+entry; where there is no bar, nothing is traded.
 """
 
 import math
@@ -22,19 +24,46 @@ from longshort.base.instrument import Costs
 from longshort.models.forecast import StudentT
 from longshort.models.heads.head import Came, Cells, MemberRaw, Raw, Reading, average
 from longshort.models.heads.means import believed
+from longshort.models.heads.mixture import softplus
 
 LEAN = 0.1  # volatility units: the mean that the law of a full position has, before it is known what to believe of it
 RISK = 0.1  # of the account per volatility unit at a full position: the larger, the sooner a position is cut for risk
 LEAST_WEALTH = 0.5  # below it the logarithm goes on as its tangent: one bar may cost more than all there is
+START_REACH = 0.2  # before anything is learnt
 LEAST_STD = 1e-3  # volatility units: a book that holds nothing has no Sharpe ratio
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Zones:
+    """The ends between which a position is left alone, in volatility units."""
+
+    low: Float64[np.ndarray, "time asset"]
+    high: Float64[np.ndarray, "time asset"]
+
+    def exposures(self, full: Float64[np.ndarray, "time asset"]) -> Float64[np.ndarray, "time asset"]:
+        """What to hold at each close, from flat, where a full position is worth `full`; NaN: leave it alone.
+
+        >>> low, high = np.array([[0.5], [0.1], [np.nan], [-0.4]]), np.array([[0.7], [0.9], [np.nan], [-0.2]])
+        >>> zones = Zones(low=low, high=high)
+        >>> zones.exposures(np.full((4, 1), 2.0)).ravel().tolist()
+        [1.0, nan, nan, -0.4]
+        """
+        held = np.zeros(full.shape[1])
+        target = np.full(full.shape, np.nan)
+        for t in range(len(full)):
+            nearest = np.clip(held, self.low[t] * full[t], self.high[t] * full[t])
+            moves = np.isfinite(nearest) & (nearest != held)
+            target[t, moves] = nearest[moves]
+            held = np.where(moves, nearest, held)
+        return target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UtilityHead:
-    """One output per horizon, a position once it is squashed; learnt by the logarithm of wealth."""
+    """Two outputs per horizon, a wish and how far from it is near enough; learnt by the logarithm of wealth."""
 
     costs: Costs
-    width = 1
+    width = 2
 
     def loss(self, raw: Raw, came: Came) -> Cells:
         """Minus the growth of log wealth per bar, over the risk taken: about minus the net return, in volatility units.
@@ -47,27 +76,29 @@ class UtilityHead:
         return _at_first(-growth / RISK, raw)
 
     def mean(self, raw: MemberRaw) -> Float32[np.ndarray, "member time asset horizon"]:
-        """A lean that is proportional to the position, at the first horizon; zero at the others."""
+        """A lean that is proportional to the wish, at the first horizon; zero at the others."""
         mean = np.zeros_like(raw[..., 0])
         mean[..., 0] = LEAN * np.tanh(raw[..., 0, 0])
         return mean
 
     def law(self, raw: MemberRaw, reading: Reading) -> StudentT:
-        """The anchor's law, leaning with the position: a wish worded as a belief, for reports to have one.
+        """The anchor's law, leaning with the wish: worded as a belief, for reports to have one.
 
         The wish is for one bar, so that the mean over longer horizons is the same log return.
         """
         lean = np.zeros(reading.unit.shape)
-        lean[..., 0] = LEAN * self.positions(raw)
+        zones = self.zones(raw)
+        lean[..., 0] = LEAN * 0.5 * (zones.low + zones.high)
         first = believed(lean, reading)[..., :1]
         later = reading.mean_share * reading.anchor.loc
         scale = np.where(np.isnan(reading.unit), np.nan, reading.anchor.scale)
         loc = first + later - later[..., :1]
         return StudentT(loc=loc, scale=scale, df=reading.anchor.df)
 
-    def positions(self, raw: MemberRaw) -> Float64[np.ndarray, "time asset"]:
-        """What to hold over the next bar, from -1 to 1, averaged over members."""
-        return average(np.tanh(raw[:, :, :, 0, 0].astype(np.float64)))
+    def zones(self, raw: MemberRaw) -> Zones:
+        """Where a position may lie over the next bar, averaged over members."""
+        wish, reach = (average(part.numpy()) for part in _zone(torch.from_numpy(raw.astype(np.float64))))
+        return Zones(low=wish - reach, high=wish + reach)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,25 +112,36 @@ class SharpeHead(UtilityHead):
         """
         net, scored = net_returns(raw, came, self.costs), came.scored[..., 0]
         count = scored.sum().clamp(min=1)
-        mean = net.sum() / count
+        mean = torch.where(scored, net, 0.0).sum() / count
         variance = torch.where(scored, (net - mean) ** 2, 0.0).sum() / count
         return _at_first(-net / torch.sqrt(variance + LEAST_STD**2), raw)
 
 
 def net_returns(raw: Raw, came: Came, costs: Costs) -> Float[Tensor, "time batch"]:
-    """What each position earns over its bar after costs, in volatility units; 0 where it is not scored."""
-    unit, scored = came.unit[..., 0], came.scored[..., 0]
-    exposure = torch.tanh(raw[..., 0, 0]) / unit
-    earned = exposure * torch.expm1(came.target[..., 0] * unit)
-    return torch.where(scored, earned - costs.fill * turnover(exposure, scored), 0.0)
+    """What each exposure earns over its bar after costs, in volatility units."""
+    unit = came.unit[..., 0]
+    exposure, before = exposures(raw, unit, came.scored[..., 0])
+    return exposure * torch.expm1(came.target[..., 0] * unit) - costs.fill * (exposure - before).abs()
 
 
-def turnover(
-    exposure: Float[Tensor, "time batch"], scored: Bool[Tensor, "time batch"]
-) -> Float[Tensor, "time batch"]:
-    """How far each exposure is from the one a bar earlier; 0 at the first row and where either row is not scored."""
-    moved = torch.where(scored[1:] & scored[:-1], (exposure[1:] - exposure[:-1]).abs(), 0.0)
-    return torch.cat([torch.zeros_like(exposure[:1]), moved])
+def exposures(
+    raw: Raw, unit: Float[Tensor, "time batch"], scored: Bool[Tensor, "time batch"]
+) -> tuple[Float[Tensor, "time batch"], Float[Tensor, "time batch"]]:
+    """What is held over each bar, and what was held before it."""
+    wish, reach = _zone(raw)
+    low, high = (wish - reach) / unit, (wish + reach) / unit
+    held = [torch.where(scored[0], wish[0] / unit[0], 0.0)]
+    for t in range(len(raw)):
+        nearest = torch.minimum(torch.maximum(held[-1], low[t]), high[t])
+        held.append(torch.where(scored[t], nearest, held[-1]))
+    path = torch.stack(held)
+    return path[1:], path[:-1]
+
+
+def _zone(raw: Float[Tensor, "*cell horizon 2"]) -> tuple[Float[Tensor, "*cell"], Float[Tensor, "*cell"]]:
+    """The wish, from -1 to 1, and how far around it nothing is traded."""
+    first = raw[..., 0, :]
+    return torch.tanh(first[..., 0]), START_REACH * softplus(first[..., 1]) / math.log(2.0)
 
 
 def _at_first(cells: Float[Tensor, "time batch"], raw: Raw) -> Cells:
