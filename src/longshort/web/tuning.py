@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from longshort.study.section import Section
+from longshort.study.significance import LEVEL
 from longshort.study.tuning.account import Found
 from longshort.study.tuning.search import Attempt
 from longshort.study.tuning.sections import OWN, sections, setting_name, setting_text
@@ -144,7 +145,7 @@ def _headline(found: Found) -> str:
     if not found.best.number:
         return "No trial did better than the study as it stands"
     lead = found.leads[0].test
-    if not lead.mean - lead.half_width > 0.0:
+    if not found.luck < LEVEL:
         return f"Trial {found.best.number} did best, by no more than chance would give"
     return f"Trial {found.best.number} did best: {fixed(lead.mean, 4, sign=True)} {found.unit} on rows it was chosen on"
 
