@@ -22,7 +22,7 @@ from dataclasses import replace
 import numpy as np
 from tests.markets import punched
 
-from longshort.base.settings import ModelSettings, TrainingSettings
+from longshort.base.learning import ModelSettings, TrainingSettings
 from longshort.data.bars import Bars
 from longshort.data.simulator import simulate_market
 from longshort.features.catalog import names_on_record

@@ -2,14 +2,8 @@
 
 import numpy as np
 
-from longshort.base.settings import (
-    DataSettings,
-    ModelSettings,
-    Study,
-    TargetSettings,
-    TrainingSettings,
-    ValidationSettings,
-)
+from longshort.base.learning import ModelSettings, TrainingSettings
+from longshort.base.settings import DataSettings, Study, TargetSettings, ValidationSettings
 from longshort.models.forecast import Forecast
 from longshort.models.forecaster import Fitted
 from longshort.models.lstm import NAME, FittedLSTM

@@ -11,7 +11,8 @@ from scipy import special
 
 from longshort.base.errors import MissingExtra, NotComputable
 from longshort.base.journal import MemoryJournal
-from longshort.base.settings import ModelSettings, Study, TrainingSettings
+from longshort.base.learning import ModelSettings, TrainingSettings
+from longshort.base.settings import Study
 from longshort.data.bars import Bars
 from longshort.data.simulator import simulate_market
 from longshort.models.forecaster import Forecaster
@@ -320,7 +321,9 @@ def test_a_forecaster_without_a_law_cannot_be_watched(bars: Bars) -> None:
 
 def test_a_network_is_kept_true_like_any_forecaster() -> None:
     training = TrainingSettings(steps=10, check_every=5, chunk_bars=48, burn_in_bars=8, batch_chunks=4)
-    network = LSTMForecaster((1,), ModelSettings(hidden=4, seeds=(1,), restart_rows=32, anchor="har"), training)
+    network = LSTMForecaster(
+        (1,), ModelSettings(hidden=4, seeds=(1,), restart_rows=32, anchor="har"), training
+    )
     market = market_of(simulate_market(2, LAST, seed=3).bars)
 
     lineage = adapt(market, network, eager(retrain_every_bars=60), rows=range(FIRST, FIRST + 80))

@@ -14,7 +14,8 @@ import torch
 from longshort._commands.fit import train
 from longshort.base.clock import HOUR
 from longshort.base.errors import NotComputable
-from longshort.base.settings import ModelSettings, Study, TrainingSettings
+from longshort.base.learning import ModelSettings, TrainingSettings
+from longshort.base.settings import Study
 from longshort.data.simulator import simulate_market
 from longshort.features.panel import FeatureStream, Panel
 from longshort.features.targets import make_targets

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from longshort.base.errors import BundleError
-from longshort.base.settings import ModelSettings, Study
+from longshort.base.learning import ModelSettings
+from longshort.base.settings import Study
 from longshort.models.bundle import Bundle
 from longshort.models.export import difference_on, graph_of, outputs_of
 from longshort.models.lstm import as_rows

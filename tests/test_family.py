@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from longshort.base.settings import ModelSettings, TrainingSettings
+from longshort.base.learning import ModelSettings, TrainingSettings
 from longshort.data.simulator import simulate_market
 from longshort.features.catalog import names_on_record
 from longshort.features.panel import FeatureStream

@@ -8,12 +8,14 @@ import torch
 from scipy import stats
 
 from longshort.base.errors import BundleError, DataError
-from longshort.base.settings import ModelSettings, Study, TrainingSettings
+from longshort.base.learning import ModelSettings, TrainingSettings
+from longshort.base.settings import Study
 from longshort.data.simulator import simulate_market
 from longshort.features.catalog import names_on_record
 from longshort.features.panel import FeatureStream, Panel
 from longshort.features.targets import make_targets
 from longshort.models.bundle import Bundle
+from longshort.models.chunks import chunk_starts
 from longshort.models.forecast import Forecast, StudentT
 from longshort.models.forecaster import Fitted, Forecaster, Past
 from longshort.models.heads.student_t import negative_log_density
@@ -23,7 +25,6 @@ from longshort.models.memory import Rows, TwoStates, run
 from longshort.models.naive import PreviousValue, SeasonalNaive
 from longshort.models.network import Network, NetworkConfig
 from longshort.models.scale import fit_scale, scale_models
-from longshort.models.training import chunk_starts
 
 from .markets import poisoned, punched
 

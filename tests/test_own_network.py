@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from longshort.base.errors import StudyError
-from longshort.base.settings import ModelSettings, Study
+from longshort.base.learning import ModelSettings
+from longshort.base.settings import Study
 from longshort.models.bundle import Bundle
 from longshort.models.networks.backbone import Shape
 from longshort.models.networks.catalog import kind_of

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from longshort.base.errors import DataError
-from longshort.base.settings import ModelSettings, TrainingSettings
+from longshort.base.learning import ModelSettings, TrainingSettings
 from longshort.data.simulator import simulate_market
 from longshort.features.panel import FeatureStream, Panel
 from longshort.features.targets import Targets, make_targets

@@ -115,9 +115,9 @@ def test_the_help_lists_every_command() -> None:
     listed = set(re.findall(r"^  ([a-z]+) ", said.stdout.partition("Commands:")[2], flags=re.MULTILINE))
 
     assert listed == {
-        "init", "venues", "fetch", "import", "check", "data", "news", "facts", "doctor", "config",
-        "features", "train", "tune", "evaluate", "opponents", "report", "audit", "forecast", "backtest", "runs", "compare",
-        "demo",
+        "init", "venues", "fetch", "import", "check", "data", "news", "facts", "doctor", "config", "features", "train",
+        "tune", "explain", "export", "evaluate", "opponents", "report", "audit", "forecast", "backtest", "runs",
+        "compare", "demo",
     }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from longshort.base.errors import DataError, StudyError
-from longshort.base.settings import ModelSettings, TrainingSettings
+from longshort.base.learning import ModelSettings, TrainingSettings
 from longshort.data.simulator import simulate_market
 from longshort.features.panel import FeatureStream
 from longshort.features.targets import make_targets

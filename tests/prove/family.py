@@ -13,7 +13,7 @@ from jaxtyping import Float64
 
 from longshort.base.files import digest
 from longshort.base.jobs import Job
-from longshort.base.settings import ModelSettings, TrainingSettings
+from longshort.base.learning import ModelSettings, TrainingSettings
 from longshort.data.bars import Bars
 from longshort.data.simulator import bars_of, simulate_market
 from longshort.features.catalog import names_on_record
@@ -80,7 +80,9 @@ def seen(asked: tuple[str, int]) -> Seen:
         make_targets(bars, HORIZONS),
     )
     past = Past.cut(panel, targets, TRAIN, VALIDATION, NAMES)
-    model = ModelSettings(kind=kind, hidden=16, window=8, dropout=0.0, seeds=(1,), restart_rows=64, anchor="har")
+    model = ModelSettings(
+        kind=kind, hidden=16, window=8, dropout=0.0, seeds=(1,), restart_rows=64, anchor="har"
+    )
     unit = volatility_over(panel, HORIZONS)[TEST.start : TEST.stop, :, 0]
     came = targets.log_return[TEST.start : TEST.stop, :, 0]
 

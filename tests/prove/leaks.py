@@ -16,9 +16,9 @@ from longshort.data.bars import Bars
 from longshort.data.simulator import simulate_market
 from longshort.features.catalog import FEATURES, Feature, Look
 from longshort.features.panel import Panel
+from longshort.models.anchor import numbers
 from longshort.models.forecast import Forecast
 from longshort.models.forecaster import Fitted
-from longshort.models.anchor import numbers
 from longshort.models.lstm import NAME, LSTMForecaster
 from longshort.policy.steering import Steering, exposures
 from longshort.study.folds import Fold

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from longshort.base.files import digest
-from longshort.base.settings import ModelSettings
+from longshort.base.learning import ModelSettings
 from longshort.features.panel import Panel
 from longshort.models.boosting import NAME as TREES
 from longshort.models.boosting import FittedLightGBM, Head, LightGBM

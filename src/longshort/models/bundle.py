@@ -16,7 +16,8 @@ from safetensors.numpy import load_file, save_file
 from longshort.base.clock import format_instant
 from longshort.base.errors import BundleError
 from longshort.base.files import digest, write_atomically, write_json
-from longshort.base.settings import ModelSettings, Study
+from longshort.base.learning import ModelSettings
+from longshort.base.settings import Study
 from longshort.models.anchor import network_name, read, written
 from longshort.models.inputs import Scaler
 from longshort.models.lstm import FittedLSTM

@@ -6,7 +6,7 @@ from jaxtyping import Float32, Int64, Shaped
 from torch import Tensor
 
 from longshort.base.errors import DataError
-from longshort.base.settings import TrainingSettings
+from longshort.base.learning import TrainingSettings
 from longshort.models.forecaster import Past, volatility_over
 from longshort.models.heads.head import Came
 from longshort.models.inputs import Scaler

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 from longshort.base.errors import StudyError
-from longshort.base.settings import TrainingSettings
+from longshort.base.learning import TrainingSettings
 
 BF16 = ("avx512_bf16", "amx_bf16", "arm_bf16", "bf16")  # what processors call it
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
-from longshort.base.settings import ModelSettings, TrainingSettings
+from longshort.base.learning import ModelSettings, TrainingSettings
 from longshort.features.panel import Panel
 from longshort.models.anchor import Anchor, fit_anchor, mean_share, network_name
 from longshort.models.forecast import Forecast

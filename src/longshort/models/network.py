@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from longshort.base.settings import ModelSettings
+from longshort.base.learning import ModelSettings
 from longshort.models.heads.catalog import head_named
 from longshort.models.heads.head import Head
 from longshort.models.networks.backbone import ChunkDropout, State

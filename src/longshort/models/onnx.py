@@ -15,7 +15,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from longshort.base.clock import format_instant, parse_instant
 from longshort.base.errors import StudyError
-from longshort.base.settings import ModelSettings, Study
+from longshort.base.learning import ModelSettings
+from longshort.base.settings import Study
 from longshort.features.panel import Panel
 from longshort.features.usercode import source_of
 from longshort.models.forecast import Forecast, Law, StudentT

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float64
 
 from longshort.base.errors import DataError
-from longshort.base.settings import TrainingSettings
+from longshort.base.learning import TrainingSettings
 from longshort.models.forecaster import Past
 from longshort.models.lstm import FittedLSTM
 from longshort.models.shrink import long_run_sum

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from longshort.base.settings import ModelSettings, TrainingSettings
+from longshort.base.learning import ModelSettings, TrainingSettings
 from longshort.models.chunks import Chunks, chunk_starts
 from longshort.models.device import device_of, precision_of
 from longshort.models.forecaster import Past

@@ -17,9 +17,8 @@ from jaxtyping import Float32
 
 from longshort.base.errors import LongshortError
 from longshort.base.files import digest
-from longshort.base.settings import ModelSettings, TrainingSettings
+from longshort.base.learning import ModelSettings, TrainingSettings
 from longshort.models.checkpoint import Checkpoint
-from longshort.models.chunks import chunk_starts as chunk_starts  # noqa: PLC0414 where it was once
 from longshort.models.forecaster import Past
 from longshort.models.trainer import Origin, Trainer, Weights
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from longshort.base.settings import ModelSettings
+from longshort.base.learning import ModelSettings
 
 State = tuple[Tensor, ...]
 Window = Float[Tensor, "time batch feature"]

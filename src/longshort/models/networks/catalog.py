@@ -5,7 +5,7 @@ from importlib import import_module
 from typing import Any
 
 from longshort.base.errors import StudyError
-from longshort.base.settings import ModelSettings
+from longshort.base.learning import ModelSettings
 from longshort.base.tables import nearest
 
 OWN = "file:"  # before the path of a network of the user's own

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from longshort.base.settings import ModelSettings
+from longshort.base.learning import ModelSettings
 from longshort.models.networks.backbone import Backbone, Hidden, Shape, State, Window
 from longshort.models.networks.catalog import kind_of
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from longshort.base.errors import StudyError
-from longshort.base.settings import ModelSettings
+from longshort.base.learning import ModelSettings
 from longshort.features.usercode import module_of, source_of, users_code
 from longshort.models.networks.backbone import Backbone, Hidden, Shape, State, Window
 from longshort.models.networks.catalog import OWN, Kind

@@ -10,8 +10,9 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from longshort.base.errors import StudyError
+from longshort.base.learning import ModelSettings, TrainingSettings
 from longshort.base.searching import Value
-from longshort.base.settings import ModelSettings, Study, TrainingSettings
+from longshort.base.settings import Study
 from longshort.base.tables import merge, nearest
 
 FAMILIES = "families"
