@@ -4,8 +4,9 @@
         [--set model.window=48 ...]
 
 `FOLDER` may be one that benchmarks/nine_coins.py has filled. Only development rows are read: the bars after 2024-12-31
-stay sealed. Members are averaged with HAR (a share of .3), not with LightGBM. Fits are kept in the folder, so that an interrupted run goes on. A t of 1.96 is where the 95 % interval
-of the gain, the wider of both tests, ends at zero; it tells of the test bars, not of the seeds.
+stay sealed. Members are averaged with HAR (a share of .3), not with LightGBM, in which they would look alike. Fits are
+kept in the folder, so that an interrupted run goes on. A t of 1.96 is where the 95 % interval of the gain, the wider of
+both tests, ends at zero; it tells of the test bars, not of the seeds.
 """
 
 import argparse
