@@ -1,6 +1,7 @@
 """What every member of the family of networks promises, and the cell as the textbooks write it."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -207,6 +208,16 @@ def test_every_member_streams_as_it_batches(name: str) -> None:
     stream = np.concatenate([states.extend(rows[t : t + 1]) for t in range(70)])
 
     np.testing.assert_array_equal(stream, batch)
+
+
+@every_member
+def test_every_member_says_the_same_wherever_its_inputs_lie_in_memory(name: str) -> None:
+    built, rows = network(name), some_rows()
+    elsewhere = np.asfortranarray(rows.inputs)
+
+    said = TwoStates(built, 32).extend(replace(rows, inputs=elsewhere))
+
+    np.testing.assert_array_equal(said, TwoStates(built, 32).extend(rows))
 
 
 @every_member

@@ -1,5 +1,6 @@
 """A fit can be paused, fails in words, says why it stopped, and trains where it was told to."""
 
+import tracemalloc
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +12,8 @@ from longshort.base.errors import DataError, StudyError
 from longshort.base.learning import ModelSettings, TrainingSettings
 from longshort.data.simulator import simulate_market
 from longshort.features.panel import FeatureStream
-from longshort.features.targets import make_targets
-from longshort.models import device
+from longshort.features.targets import Targets, make_targets
+from longshort.models import device, inputs
 from longshort.models.checkpoint import Checkpoint
 from longshort.models.chunks import Chunks, chunk_starts
 from longshort.models.forecaster import Past
@@ -71,15 +72,63 @@ def test_a_batch_of_chunks_holds_the_rows_that_it_names() -> None:
     chunks = Chunks(PAST, Scaler.fit(PANEL, PAST.train, NAMES), TRAINING, CPU)
     chosen = chunk_starts(PAST, TRAINING, PAST.train)[[5, 0, 77]]
 
-    inputs, came, coins = chunks.batch(chosen)
+    window, came, coins = chunks.batch(chosen)
 
     expected = np.stack([chunks.rows.inputs[row : row + 48, coin] for row, coin in chosen], axis=1)
     targets = np.stack([PAST.scaled_targets()[row + 12 : row + 48, coin] for row, coin in chosen], axis=1)
-    np.testing.assert_array_equal(inputs.numpy(), expected)
+    np.testing.assert_array_equal(window.numpy(), expected)
     np.testing.assert_array_equal(coins.numpy(), chosen[:, 1])
     scored = came.scored.numpy()
     np.testing.assert_array_equal(came.target.numpy()[scored], targets[scored].astype(np.float32))
     assert scored.mean() > 0.9
+
+
+def test_the_inputs_of_a_fit_are_held_once() -> None:
+    chunks = Chunks(PAST, Scaler.fit(PANEL, PAST.train, NAMES), TRAINING, CPU)
+
+    assert np.shares_memory(chunks.rows.inputs, chunks._flat[0].numpy())
+
+
+def test_preparing_a_fit_takes_little_memory_beside_what_it_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inputs, "BLOCK_CELLS", 512)
+    panel = PANEL.join(*[PANEL] * 19)
+    returns = np.concatenate([make_targets(BARS, (1,)).log_return] * 20)
+    past = Past.cut(panel, Targets(horizons=(1,), log_return=returns), range(15_000), range(15_004, 17_990))
+    tracemalloc.start()
+
+    chunks = Chunks(past, Scaler.fit(past.panel, past.train, NAMES), TRAINING, CPU)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert most < 2.0 * chunks.rows.inputs.nbytes
+
+
+def test_a_scaler_does_not_depend_on_where_blocks_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Scaler.fit(PANEL, PAST.train, NAMES)
+    seen = whole.inputs(PANEL)
+    rows = PANEL.values[PAST.train.start : PAST.train.stop][PANEL.usable[PAST.train.start : PAST.train.stop]]
+    rows = rows.astype(np.float64)
+    monkeypatch.setattr(inputs, "BLOCK_CELLS", 14)
+
+    piecewise = Scaler.fit(PANEL, PAST.train, NAMES)
+
+    np.testing.assert_array_equal(whole.mean, rows.mean(axis=0))
+    np.testing.assert_array_equal(piecewise.mean, whole.mean)
+    np.testing.assert_array_equal(piecewise.std, whole.std)
+    np.testing.assert_array_equal(whole.inputs(PANEL), seen)
+
+
+def test_a_descent_that_begins_again_is_a_new_one() -> None:
+    learn = range(100, 860)
+    used = Trainer(PAST, MODEL, TRAINING, 3, PAST.train)
+    used.step(1)
+    used.restart(learn)
+    losses = [used.step(number) for number in (1, 2, 3)]
+
+    new = Trainer(PAST, MODEL, TRAINING, 3, learn)
+
+    assert [new.step(number) for number in (1, 2, 3)] == losses
+    assert all(torch.equal(part, used.weights()[name]) for name, part in new.weights().items())
 
 
 @pytest.mark.parametrize("after", [1, 3, 9])

@@ -1,4 +1,7 @@
-"""What a network learns from: rows of the past on the device that trains, and batches of contiguous chunks of them."""
+"""What a network learns from: rows of the past on the device that trains, and batches of contiguous chunks of them.
+
+On the processor the inputs are held once: chunks and validation read the same memory.
+"""
 
 import numpy as np
 import torch
@@ -9,10 +12,11 @@ from longshort.base.errors import DataError
 from longshort.base.learning import TrainingSettings
 from longshort.models.forecaster import Past, volatility_over
 from longshort.models.heads.head import Came
-from longshort.models.inputs import Scaler
+from longshort.models.inputs import Scaler, blocks
 from longshort.models.memory import Rows
 
 Starts = Int64[np.ndarray, "chunk 2"]
+ByAsset = Float32[Tensor, "asset time horizon"]
 
 
 class Chunks:
@@ -21,11 +25,10 @@ class Chunks:
     def __init__(self, past: Past, scaler: Scaler, training: TrainingSettings, device: torch.device) -> None:
         panel = past.panel
         self.rows = Rows(inputs=scaler.inputs(panel), grid_row=panel.grid_row, restart=panel.restart)
-        self._target = _by_asset(past.scaled_targets().astype(np.float32))
-        self._scored = _by_asset(panel.usable[:, :, None]) & torch.isfinite(self._target)
-        self._target = torch.where(self._scored, self._target, 0.0)
-        unit = volatility_over(panel, past.targets.horizons).astype(np.float32)
-        self._unit = torch.where(self._scored, _by_asset(unit), 1.0)
+        target, unit = _targets(past)
+        self._scored = _by_asset(panel.usable[:, :, None]) & torch.isfinite(target)
+        self._target = torch.where(self._scored, target, 0.0)
+        self._unit = torch.where(self._scored, unit, 1.0)
         inputs = _by_asset(self.rows.inputs)
         self.coins, self._bars, self.inputs = inputs.shape
         self.horizons = self._target.shape[2]
@@ -75,6 +78,17 @@ def chunk_starts(past: Past, training: TrainingSettings, learn: range) -> Starts
 
 def _picked(rows: Shaped[Tensor, "row channel"], places: Tensor) -> Shaped[Tensor, "time chunk channel"]:
     return rows.index_select(0, places.flatten()).view(*places.shape, -1)
+
+
+def _targets(past: Past) -> tuple[ByAsset, ByAsset]:
+    """Targets over their units, as `Past.scaled_targets` has them, and the units."""
+    times, assets, horizons = past.targets.log_return.shape
+    target, unit = (np.empty((assets, times, horizons), dtype=np.float32) for _ in range(2))
+    for rows in blocks(past.panel):
+        volatility = volatility_over(past.panel[rows], past.targets.horizons)
+        unit[:, rows] = volatility.swapaxes(0, 1)
+        target[:, rows] = (past.targets.log_return[rows] / volatility).swapaxes(0, 1)
+    return torch.from_numpy(target), torch.from_numpy(unit)
 
 
 def _by_asset(values: Shaped[np.ndarray, "time asset channel"]) -> Tensor:

@@ -57,13 +57,13 @@ class TwoStates:
     def extend(self, rows: Rows) -> Float32[np.ndarray, "time asset horizon output"]:
         """The raw outputs of the rows that follow those seen so far."""
         assets = rows.inputs.shape[1]
-        inputs = torch.from_numpy(np.concatenate([rows.inputs, rows.inputs], axis=1))
         boundary = rows.grid_row % self._restart_rows == 0
         pieces: list[Tensor] = []
         for begin, end in pairwise(self._cuts(boundary | rows.restart.any(axis=1))):
             if self._state is not None and (boundary[begin] or rows.restart[begin].any()):
                 self._state = self._renewed(self._state, rows.restart[begin], shift=bool(boundary[begin]))
-            window = self._network.embed(inputs[begin:end], torch.arange(assets).repeat(2))
+            inputs = torch.from_numpy(rows.inputs[begin:end]).repeat(1, 2, 1)
+            window = self._network.embed(inputs, torch.arange(assets).repeat(2))
             hidden, self._state = self._network.backbone(window, self._state)
             pieces.append(self._network.read(hidden[:, :assets], window[:, :assets]))
         if not pieces:

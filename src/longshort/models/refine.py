@@ -101,7 +101,8 @@ def refine_member(
         step if _is_clear(gain, error) else 0
         for step, (gain, error) in zip(search.best_step, gains, strict=True)
     ]
-    kept = fit.again(task.trainer(range(rows.learn.start, rows.validation.stop)), search)
+    trainer.restart(range(rows.learn.start, rows.validation.stop))
+    kept = fit.again(trainer, search)
     weights = tuple(
         arrays(kept[step]) if step else mine
         for step, mine in zip(search.best_step, member.weights, strict=True)

@@ -53,24 +53,32 @@ class Trainer:
         scaler = origin.scaler if origin else Scaler.fit(past.panel, past.train, past.names)
         self.model = model
         self.training = training
-        self._rng = np.random.default_rng(seed)
+        self._past = past
+        self._seed = seed
+        self._origin = origin
         self._device = device_of(training)
         self._precision = precision_of(training, self._device)
         self._chunks = Chunks(past, scaler, training, self._device)
-        self._pools = _pools(past, training, learn, origin)
-        self._validation = past.validation
-        torch.manual_seed(seed)
-        config = NetworkConfig(
+        self._config = NetworkConfig(
             inputs=self._chunks.inputs, horizons=self._chunks.horizons, coins=self._chunks.coins, model=model
         )
         self.head = head_named(model.head, training.costs)
-        weights = torch.tensor(training.horizon_weights or [1.0] * config.horizons, device=self._device)
+        alike = [1.0] * self._config.horizons
+        weights = torch.tensor(training.horizon_weights or alike, device=self._device)
         self._weights = weights / weights.mean()
-        self.network = Network(config)
-        if origin:
-            self.load(tensors(origin.weights))
+        self.restart(learn)
+
+    def restart(self, learn: range) -> None:
+        """Descend anew from the first step, and learn from these rows; the data are held once for both descents."""
+        training = self.training
+        self._pools = _pools(self._past, training, learn, self._origin)
+        self._rng = np.random.default_rng(self._seed)
+        torch.manual_seed(self._seed)
+        self.network = Network(self._config)
+        if self._origin:
+            self.load(tensors(self._origin.weights))
         self.network.to(self._device)
-        self._resting = self.network if self._device.type == "cpu" else Network(config)
+        self._resting = self.network if self._device.type == "cpu" else Network(self._config)
         self._optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay
         )
@@ -104,7 +112,7 @@ class Trainer:
     def losses(self) -> tuple[Cells, Came]:
         """The loss of every cell of the validation rows, and what came there."""
         raw = torch.from_numpy(self._spoken())
-        came = self._chunks.came(self._validation)
+        came = self._chunks.came(self._past.validation)
         with torch.inference_mode():
             return self.head.loss(raw, came), came
 
@@ -152,7 +160,7 @@ class Trainer:
         if self._resting is not self.network:
             self._resting.load_state_dict(self.network.state_dict())
         rows, restart = self._chunks.rows, self.model.restart_rows
-        return run(self._resting, rows, self._validation, restart, exact=False)
+        return run(self._resting, rows, self._past.validation, restart, exact=False)
 
 
 def _pools(

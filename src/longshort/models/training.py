@@ -100,7 +100,8 @@ def fit_member(
     trainer = task.trainer(past.train)
     search = fit.search(Search(trainer))
     mean = trainer.validation_mean(search.weights)
-    kept = fit.again(task.trainer(range(past.train.start, past.validation.stop)), search)
+    trainer.restart(range(past.train.start, past.validation.stop))
+    kept = fit.again(trainer, search)
     plain = tuple(arrays(kept[step]) for step in search.best_step)
     return Member(seed=seed, weights=plain, curve=search.curve(fit.end()), validation_mean=mean)
 
