@@ -27,6 +27,7 @@ from longshort.models.attribution import (
     input_names,
     unbroken,
 )
+from longshort.models.bundle import Bundle
 from longshort.models.faithfulness import faithfulness
 from longshort.models.forecaster import Past
 from longshort.models.gates import half_life, traced
@@ -37,13 +38,14 @@ from longshort.models.networks.backbone import Backbone, Hidden, Shape, State, W
 from longshort.models.networks.catalog import KINDS
 from longshort.models.scale import HAR_COLUMNS
 from longshort.study.tracking import track
+from longshort.web.formats import percent
 
 from .conftest import Said
 from .markets import punched
 
 BARS = punched(simulate_market(coins=2, bars=2_000, seed=7).bars, np.random.default_rng(2), share=0.01)
 NAMES = ("return_1", *HAR_COLUMNS[:5])
-MODEL = ModelSettings(hidden=6, layers=2, dropout=0.0, seeds=(1, 2), restart_rows=32)
+MODEL = ModelSettings(hidden=6, layers=2, dropout=0.0, seeds=(1, 2), restart_rows=32, anchor="har")
 TRAINING = TrainingSettings(steps=10, check_every=10, batch_chunks=4, chunk_bars=48, burn_in_bars=8)
 LAGS, INPUTS, PLANTED = 8, 6, 3
 WANTED = range(1_890, 2_000)
@@ -359,8 +361,14 @@ def test_the_page_asks_no_network_and_holds_every_unit(home: Path, inside: Calla
     page = next((home / "mine" / "runs").glob("explain-*/explanation.html")).read_text()
 
     assert said.code == 0
+    fitted = Bundle.load(home / "mine" / "bundle").fitted
+    believed = (1.0 - 0.7) * fitted.mean_weights[
+        fitted.horizons.index(4)
+    ]  # the rest of the mean is LightGBM's
+
     assert "By chance the best of 6 units reaches" in said.out
     assert "Forget gates of 6 units, SIM02USDT" in page
+    assert f"Of this mean the forecast believes {percent(believed, 0)}" in page
     assert [
         one for one in re.findall(r'(?:src|href)="([^"]*)"', page) if not one.startswith(("#", "data:"))
     ] == []

@@ -12,6 +12,7 @@ from longshort.base.clock import DAY, Interval
 from longshort.base.errors import DataError, NotComputable
 from longshort.base.settings import Study
 from longshort.features.panel import Panel
+from longshort.models.anchor import mean_share
 from longshort.models.attribution import (
     ANSWERS,
     Attribution,
@@ -166,7 +167,7 @@ def explain(study: Study, fitted: FittedLSTM, panel: Panel, asked: Asked, report
         close=np.exp(panel.log_close[view.shown.start :, view.coin]),
         memory=memory,
         refusal=refusal,
-        believed=fitted.mean_weights[view.horizon],
+        believed=(1.0 - mean_share(fitted.model)) * fitted.mean_weights[view.horizon],
         own_width=1.0 - fitted.model.anchor_share,
         inputs=input_names(fitted),
         cells=len(cells),

@@ -49,7 +49,7 @@ def standalone(drawing: str, title: str) -> str:
     return drawing.replace("<svg ", f'<svg xmlns="{NAMESPACE}" ', 1).replace(">", f">{head}{paper}", 1)
 
 
-def pictures(found: Explanation, width: int = 860) -> dict[str, str]:
+def pictures(found: Explanation, width: int = 600) -> dict[str, str]:
     """Drawings for a document, by name: gates, half-lives, one unit's gates, what it follows, inputs, lags."""
     charts: dict[str, Chart] = {}
     if found.memory is not None:
