@@ -93,11 +93,13 @@ def spoken(market: Market, splits: list[Split]) -> Iterator[Told]:
         members: tuple[Member, ...] = tuple(
             fitted[k * len(study.model.seeds) + i] for i in range(len(study.model.seeds))
         )
+        trees = LightGBM(horizons).fit(past)
+        anchor = trees if study.model.anchor == "lightgbm" else fit_anchor(past, study.model)
         models = [
-            FittedLSTM.of(past, study.model, members, fit_anchor(past, study.model)),
+            FittedLSTM.of(past, study.model, members, anchor),
             ScaleModel(EWMA, horizons, ewma).fit(past),
             ScaleModel(HAR, horizons, har).fit(past),
-            LightGBM(horizons).fit(past),
+            trees,
         ]
         yield {model.name: model.predict(market.panel, split.judge[0]) for model in models}
 
