@@ -4,9 +4,9 @@ Panels are drawn at random in the shape and precision of real ones, for nothing 
 fit runs one seed after the other on one thread, in seconds of processor time, without the anchor: both descents of
 STEPS steps with a validation every CHECK, as `longshort train` does it save for their number.
 
-Memory is the peak of a process of its own that holds the panel and its targets, and fits one seed on all of it; the
-anchors are measured in the same way, apart, with few rounds and one horizon, since horizons and rounds follow each
-other in the same memory.
+Memory is the peak of a process of its own that holds the panel and its targets, and fits one seed on all of it. With
+--anchors the anchors are measured in the same way, which takes long, for one horizon and few rounds, since horizons
+and rounds follow each other in the same memory.
 """
 
 import argparse
@@ -38,6 +38,7 @@ DOUBLINGS = 3
 LARGE_BARS, LARGE_COINS = 50_000, 50
 STEPS, CHECK = 10, 5
 ROUNDS = 3  # of LightGBM, where only memory counts
+NETWORK = "network"
 HOUR = 3_600_000_000_000
 MODEL = ModelSettings()
 TRAINING = TrainingSettings(steps=STEPS, check_every=CHECK, patience=STEPS)
@@ -58,6 +59,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--doublings", type=int, default=DOUBLINGS)
     parser.add_argument("--only", choices=("speed", "memory"))
+    parser.add_argument("--anchors", action="store_true")
     parser.add_argument("--fit", choices=FITS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -67,7 +69,7 @@ def main() -> None:
     if options.only != "memory":
         speed(options.rounds, options.doublings)
     if options.only != "speed":
-        memory()
+        memory(list(FITS) if options.anchors else [NETWORK])
 
 
 def speed(rounds: int, doublings: int) -> None:
@@ -130,11 +132,11 @@ def median(found: list[Seconds]) -> Seconds:
     )
 
 
-def memory() -> None:
+def memory(names: list[str]) -> None:
     """A table with one row per model, each fitted in a new process."""
     print(f"\n{LARGE_COINS} coins x {LARGE_BARS:,} bars x {FEATURES} features, {len(HORIZONS)} horizons:\n")
     print("| fit | imports, MB | with panel and targets, MB | peak, MB | s |\n|---|---|---|---|---|")
-    for name in FITS:
+    for name in names:
         command = [sys.executable, __file__, "--fit", name]
         print(
             f"| {name} | {subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()} |"
@@ -194,7 +196,7 @@ def fit_network(past: Past) -> None:
 
 
 def fit_har(past: Past) -> None:
-    ScaleModel(HAR, HORIZONS, har).fit(past)
+    ScaleModel(HAR, HORIZONS[:1], har).fit(past)
 
 
 def fit_trees(past: Past) -> None:
@@ -203,7 +205,7 @@ def fit_trees(past: Past) -> None:
 
 
 FITS: dict[str, Callable[[Past], None]] = {
-    "network": fit_network,
+    NETWORK: fit_network,
     "HAR anchor": fit_har,
     "LightGBM anchor": fit_trees,
 }
