@@ -168,7 +168,7 @@ def test_evaluate_ends_with_one_json_object_of_the_promised_shape(evaluated: Any
         ("profit", 4),
     }
     assert {row["opponent"] for row in rows if row["question"] == "density"} == {
-        "expanding volatility", "EWMA-t", "HAR-t",
+        "expanding volatility", "EWMA-t", "HAR-t", "LightGBM",
     }  # fmt: skip
     assert set(evaluated["coverage_by_horizon"]) == {"1", "4", "24"}
     assert set(evaluated["coverage_by_horizon"]["1"]) == {"0.5", "0.8", "0.9", "0.95"}
@@ -207,7 +207,7 @@ def test_a_run_folder_holds_what_was_asked_and_what_came_out(home: Path, evaluat
         "report.json",
         "report.html",
         "forecast.parquet",
-        "ledger-LSTM.parquet",
+        "ledger-LSTM-LightGBM.parquet",
     } <= {path.name for path in folder.iterdir()}
     run_record = json.loads((folder / "run.json").read_text())
     assert set(run_record) == {"hashes", "versions", "seeds", "data"}
@@ -234,7 +234,7 @@ def test_a_second_evaluation_reuses_every_fit_but_the_one_that_is_missing(
 def test_the_backtest_agrees_with_the_ledger_and_writes_a_tear_sheet(home: Path, evaluated: Any) -> None:
     found = last_json(fine("backtest", "mine", "--json", cwd=home))
 
-    ledger = pl.read_parquet((home / evaluated["report"]).with_name("ledger-LSTM.parquet"))
+    ledger = pl.read_parquet((home / evaluated["report"]).with_name("ledger-LSTM-LightGBM.parquet"))
     assert found["equity"] == pytest.approx(ledger["equity"][-1], abs=1e-8)
     assert found["fills"] > 0
     assert Page((home / found["report"]).read_text()).reaches == []

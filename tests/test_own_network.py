@@ -221,7 +221,7 @@ def test_a_network_is_trained_saved_and_forecasts_and_streams_as_it_batches(
     stream = fitted.start(panel[:2_000])
     steps = [stream.step(panel[row : row + 1]) for row in range(2_000, 2_010)]
     np.testing.assert_array_equal(steps[0].join(*steps[1:]).law.quantile(0.1), whole.law.quantile(0.1))
-    assert whole.model == "Net (net.py)"
+    assert whole.model == "Net (net.py) + LightGBM"
 
     (tmp_path / "net.py").write_text(HEAD + code + "\n# another\n")
     refused = inside("forecast", ".", cwd=tmp_path)

@@ -24,7 +24,7 @@ def study_of(scheme: str, **validation: object) -> Study:
     return Study.parse(
         {
             "data": {"source": "embedded", "embedded_coins": 3, "embedded_bars": 6_500},
-            "model": {"hidden": 8, "seeds": [1]},
+            "model": {"hidden": 8, "seeds": [1], "anchor": "har"},
             "training": {
                 "steps": 10,
                 "chunk_bars": 64,

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from longshort._commands import data_app
-from longshort._commands.options import AsJson, Overrides, StudyPath, exit_unless, exit_with
+from longshort._commands.options import AsJson, Overrides, Pictures, Refine, StudyPath, exit_unless, exit_with
 from longshort.base.errors import LongshortError
 
 app = typer.Typer(
@@ -82,9 +82,7 @@ def train(
     study: StudyPath,
     overrides: Overrides = None,
     *,
-    refine: Annotated[
-        bool, typer.Option("--refine", help="Go on from the saved bundle, with the bars that came since.")
-    ] = False,
+    refine: Refine = False,
 ) -> None:
     """Fit the networks on the development bars and save them as a bundle."""
     from longshort._commands import run
@@ -213,9 +211,7 @@ def explain(  # noqa: PLR0913 each is an option
     *,
     coin: Annotated[str, typer.Option(help="Whose gates and inputs; empty: the first coin's gates.")] = "",
     bars: Annotated[int, typer.Option(min=48, max=5_000, help="How many of the latest bars.")] = 168,
-    pictures: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Write the drawings there too, as SVG files.")
-    ] = None,
+    pictures: Pictures = None,
     as_json: AsJson = False,
     opened: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from longshort._commands.divide import DIVISIONS, divided
 from longshort._commands.tries import trial_of, trials_of
 from longshort.base.errors import StudyError
-from longshort.base.files import write_json
+from longshort.base.files import file_name, write_json
 from longshort.base.settings import Study
 from longshort.study import evaluate as judging
 from longshort.study.market import Market, open_market
@@ -56,7 +56,7 @@ def evaluate_into(
     run.write_study()
     run.write_table("forecast", found.walk.forecasts[document.model].to_polars())
     for name, ledger in found.money.ledgers.items():
-        run.write_ledger(f"ledger-{name.replace(' ', '-')}", ledger)
+        run.write_ledger(f"ledger-{file_name(name)}", ledger)
     write_json(run.folder / "report.json", document.to_dict())
     audited = audit_section(_audited(market), run.hashes)
     run.write_page("report.html", render_report(document, audited, summary="summary.html"))

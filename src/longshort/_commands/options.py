@@ -12,6 +12,12 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override a setting.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value.")]
+Refine = Annotated[
+    bool, typer.Option("--refine", help="Go on from the saved bundle, with the bars that came since.")
+]
+Pictures = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="Write the drawings there too, as SVG files.")
+]
 LakePath = Annotated[
     str, typer.Option("--lake", metavar="FOLDER", help="The lake; LONGSHORT_LAKE overrides.")
 ]

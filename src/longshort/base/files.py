@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -93,3 +94,12 @@ def digest(*parts: bytes | str | np.ndarray) -> str:
 
 def _fill(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
+
+
+def file_name(name: str) -> str:
+    """A name that people read, as part of a file's.
+
+    >>> file_name("LSTM + LightGBM"), file_name("buy and hold")
+    ('LSTM-LightGBM', 'buy-and-hold')
+    """
+    return re.sub(r"[^\w.]+", "-", name).strip("-")
