@@ -9,10 +9,10 @@ import pytest
 import longshort as ls
 
 TABLES = {
-    "data": {"source": "embedded", "embedded_coins": 2, "embedded_bars": 2_600},
+    "data": {"source": "embedded", "embedded_coins": 2, "embedded_bars": 2_200},
     "model": {"hidden": 8, "seeds": [1]},
     "training": {"steps": 20, "batch_chunks": 8, "chunk_bars": 96, "burn_in_bars": 24, "processes": 1},
-    "validation": {"folds": 2, "first_train_share": 0.7, "opponents": []},
+    "validation": {"folds": 2, "first_train_share": 0.8, "opponents": []},
 }
 
 

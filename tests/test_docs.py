@@ -15,7 +15,7 @@ PAGES = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 PACKAGE = ROOT / "src" / "longshort"
 PLACE = re.compile(r"`((?:\w+/)*\w+\.py)(?::([\w.]+))?`")
 SMALL = {  # the README's study, made small enough for a test
-    "LONGSHORT_DATA__SINCE": '"2024-08-01"',
+    "LONGSHORT_DATA__SINCE": '"2024-09-15"',
     "LONGSHORT_MODEL__HIDDEN": "8",
     "LONGSHORT_MODEL__SEEDS": "[1]",
     "LONGSHORT_TRAINING__STEPS": "20",

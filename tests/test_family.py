@@ -84,7 +84,6 @@ def test_the_cell_is_the_sum_of_what_was_kept_and_what_was_written() -> None:
 MEMBERS = {
     **{kind.key: ModelSettings(kind=kind.key, hidden=8, window=5, dropout=0.0) for kind in KINDS},
     "a deep lstm": ModelSettings(hidden=8, layers=3, residual=True, layer_norm=True, dropout=0.0),
-    "a deep xlstm": ModelSettings(kind="xlstm", hidden=7, layers=2, dropout=0.0),
     "normalised": ModelSettings(hidden=8, instance_norm_rows=6, dropout=0.0),
 }
 every_member = pytest.mark.parametrize("name", MEMBERS)

@@ -65,7 +65,7 @@ class Known:
 def small(**tables: object) -> dict[str, dict[str, object]]:
     """Three coins, one small network, two folds, the opponents that no study can do without."""
     plain: dict[str, dict[str, object]] = {
-        "model": {"hidden": 16, "seeds": [1], "anchor": "har"},
+        "model": {"hidden": 16, "seeds": [1], "anchor": "har", "readout": 0},
         "training": {
             "steps": 60,
             "check_every": 10,
@@ -151,7 +151,7 @@ def known(asked: tuple[str, int]) -> Known:
     study = Study.parse(
         small(
             data=data | {"embedded_seed": 60_000 + seed},
-            model={"hidden": 48, "seeds": [1, 2, 3], "anchor": "har"},
+            model={"hidden": 48, "seeds": [1, 2, 3], "anchor": "har", "readout": 0},
             training={"steps": 150, "batch_chunks": 48, "chunk_bars": 192, "burn_in_bars": 48},
             validation={"opponents": ["garch", "gjr-garch"], "first_train_share": 0.6},
         )

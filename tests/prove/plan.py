@@ -88,7 +88,7 @@ def study_of(**data: object) -> Study:
     return Study.parse(
         {
             "data": {"source": "embedded", "embedded_coins": 3, "embedded_bars": 4_000, **data},
-            "model": {"hidden": 16, "seeds": [1], "anchor": "har"},
+            "model": {"hidden": 16, "seeds": [1], "anchor": "har", "readout": 0},
             "training": {
                 "steps": 60,
                 "learning_rate": 2e-3,

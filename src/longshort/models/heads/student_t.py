@@ -7,6 +7,7 @@ from torch import Tensor
 
 from longshort.models.forecast import StudentT
 from longshort.models.heads.head import Came, Cells, MemberRaw, Raw, Reading, average
+from longshort.models.heads.means import believed
 from longshort.models.scale import MIN_DF
 
 START_DF = 4.0
@@ -30,8 +31,7 @@ class StudentTHead:
         loc, log_scale, df = (part.numpy().astype(np.float64) for part in parameters(torch.from_numpy(raw)))
         own, share = 1.0 - reading.share, reading.share
         return StudentT(
-            loc=(1.0 - reading.mean_share) * average(loc) * np.asarray(reading.mean_weights) * reading.unit
-            + reading.mean_share * reading.anchor.loc,
+            loc=believed(average(loc), reading),
             scale=np.exp(
                 own * (average(log_scale) + np.log(reading.unit)) + share * np.log(reading.anchor.scale)
             ),
