@@ -37,4 +37,4 @@ def export(study: Study, *, to: Path | None, as_json: bool) -> None:
     ]
     columns = ["network", ">horizons", ">bytes", ">largest difference", ">rows"]
     say_table("Exported to ONNX; onnxruntime against torch", columns, rows)
-    say(f"Equal within {TOLERANCE:g} on real rows; how to run them: {folder / DESCRIPTION}")
+    say(f"Equal within {TOLERANCE:g} on the study's own rows; how to run them: {folder / DESCRIPTION}")
