@@ -163,7 +163,7 @@ def test_a_study_is_exported_with_all_that_is_needed_to_run_it_elsewhere(
     np.testing.assert_allclose(outputs_of(graph, networks[0], by_hand), ours.numpy(), atol=2e-5)
 
     printed = inside("export", ".", "--to", "there", cwd=home)
-    assert "Equal within 1e-05 on real rows" in printed.out
+    assert "Equal within 1e-05 on the study's own rows" in printed.out
     assert (home / "there" / "model.json").is_file()
 
 
