@@ -8,8 +8,9 @@ import pytest
 from longshort.base.errors import DataError
 from longshort.base.instrument import Costs
 from longshort.base.journal import MemoryJournal, StoodAside
-from longshort.base.settings import PolicySettings, Study
+from longshort.base.settings import Study
 from longshort.base.stage import Stage, differing_rows
+from longshort.base.trading import PolicySettings
 from longshort.data.simulator import simulate_market
 from longshort.models.forecast import Forecast, StudentT
 from longshort.models.opponents import model_name

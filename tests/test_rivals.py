@@ -7,7 +7,8 @@ import pytest
 
 from longshort.base.clock import HOUR, Interval
 from longshort.base.instrument import Costs
-from longshort.base.settings import PolicySettings, Study
+from longshort.base.settings import Study
+from longshort.base.trading import PolicySettings
 from longshort.data.bars import Bars
 from longshort.data.simulator import simulate_market
 from longshort.policy.rivals import MOMENTUM_ROWS, RIVALS, rival_exposure

@@ -16,10 +16,16 @@ from pydantic import BeforeValidator, Field, ValidationError
 from longshort.base.clock import Interval, parse_instant
 from longshort.base.errors import StudyError
 from longshort.base.files import digest
-from longshort.base.instrument import Costs
 from longshort.base.learning import ModelSettings, Section, TrainingSettings
 from longshort.base.searching import TuningSettings
 from longshort.base.tables import from_environment, from_overrides, merge, nearest, written
+from longshort.base.trading import (
+    CostSettings,
+    LimitSettings,
+    NotifySettings,
+    PolicySettings,
+    TradingSettings,
+)
 
 
 def _as_text(value: object) -> object:
@@ -100,39 +106,6 @@ class ValidationSettings(Section):
     holdout_from: DateText = ""
 
 
-class PolicySettings(Section):
-    """How a forecast becomes a position. Exposures are fractions of equity, volatility is per year.
-
-    `volatility_target` is that of the whole book if all coins moved as one; each coin gets an equal share of it.
-    """
-
-    horizon_bars: int = Field(default=4, ge=1)
-    volatility_target: float = Field(default=0.20, gt=0.0)
-    entry_cost_multiple: float = Field(default=1.0, ge=0.0)
-    max_exposure: float = Field(default=0.5, gt=0.0)
-    max_gross_exposure: float = Field(default=2.0, gt=0.0)
-    no_trade_band: float = Field(default=0.3, ge=0.0)
-
-
-class CostSettings(Section):
-    """Basis points of notional per fill."""
-
-    taker_bps: float = Field(default=5.0, ge=0.0)
-    slippage_bps: float = Field(default=1.0, ge=0.0)
-
-    @property
-    def record(self) -> Costs:
-        """The frozen record that policy, ledger and losses share."""
-        return Costs(taker_bps=self.taker_bps, slippage_bps=self.slippage_bps)
-
-
-class TradingSettings(Section):
-    """The account, in settlement units, and the bars that orders are filled on (empty: those that decide)."""
-
-    execution_interval: str = ""
-    starting_balance: float = Field(default=100_000.0, gt=0.0)
-
-
 class ReportSettings(Section):
     """The smallest useful skill: what counts as an edge at all."""
 
@@ -153,6 +126,8 @@ class Study(Section):
     policy: PolicySettings = PolicySettings()
     costs: CostSettings = CostSettings()
     trading: TradingSettings = TradingSettings()
+    limits: LimitSettings = LimitSettings()
+    notify: NotifySettings = NotifySettings()
     report: ReportSettings = ReportSettings()
     tuning: TuningSettings = TuningSettings()
     folder: Path = Field(default=Path(), exclude=True)
@@ -192,8 +167,10 @@ class Study(Section):
         return study.model_copy(update={"training": training})
 
     def digest(self, *sections: str) -> str:
-        """A hash of the effective settings, of some sections or of all but how settings are searched for."""
-        chosen = self.model_dump_json(include=set(sections) if sections else None, exclude={"tuning"})
+        """A hash of the effective settings: of some sections, or of all but the search for settings and messages."""
+        chosen = self.model_dump_json(
+            include=set(sections) if sections else None, exclude={"tuning", "notify"}
+        )
         return digest(chosen)
 
     def _cross_check(self, where: str | Path) -> None:

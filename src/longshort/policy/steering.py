@@ -11,7 +11,7 @@ from jaxtyping import Float64
 
 from longshort.base.instrument import Costs
 from longshort.base.journal import Journal, MemoryJournal, StoodAside
-from longshort.base.settings import PolicySettings
+from longshort.base.trading import PolicySettings
 from longshort.models.forecast import Forecast
 from longshort.policy.exposure import Exposure
 
