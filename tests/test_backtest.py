@@ -9,7 +9,6 @@ import polars as pl
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from jaxtyping import Float64
 from polars.testing import assert_frame_equal
 
 from longshort.base.errors import MissingExtra, NotComputable, StudyError
@@ -18,7 +17,7 @@ from longshort.base.journal import MemoryJournal, StoodAside
 from longshort.data.bars import Bars
 from longshort.data.simulator import Simulation
 from longshort.policy.decider import Script
-from longshort.policy.exposure import Exposure
+from longshort.policy.exposure import Exposure, Wishes
 from longshort.policy.ledger import Ledger, run_ledger
 from longshort.trading import engine
 from longshort.trading.backtest import backtest
@@ -133,9 +132,9 @@ class _Listener:
         self.seen: list[Bars] = []
         self.wish = wish
 
-    def on_close(self, bars: Bars) -> Float64[np.ndarray, " asset"]:
+    def on_close(self, bars: Bars) -> Wishes:
         self.seen.append(bars)
-        return np.full(len(bars.symbols), self.wish)
+        return Wishes.of(np.full(len(bars.symbols), self.wish))
 
 
 def test_the_pilot_is_shown_each_closed_row_once_and_in_order(rng: np.random.Generator) -> None:
@@ -190,7 +189,7 @@ def test_an_infinite_wish_stops_the_backtest() -> None:
 
 
 class _Broken:
-    def on_close(self, bars: Bars) -> Float64[np.ndarray, " asset"]:
+    def on_close(self, bars: Bars) -> Wishes:
         raise ZeroDivisionError(f"the pilot fell over row {len(bars)}")
 
 

@@ -96,11 +96,7 @@ def test_the_future_does_not_change_the_account_of_the_past(rng: np.random.Gener
     exposure = random_wishes(bars, rng)
 
     whole = run_ledger(bars, exposure, Costs())
-    start = run_ledger(
-        bars[:200],
-        replace(exposure, closed_at=exposure.closed_at[:200], target=exposure.target[:200]),
-        Costs(),
-    )
+    start = run_ledger(bars[:200], exposure[:200], Costs())
 
     np.testing.assert_array_equal(start.equity, whole.equity[:200])
     np.testing.assert_array_equal(start.quantity, whole.quantity[:200])
@@ -253,6 +249,6 @@ def test_a_script_has_a_wish_for_every_close_it_is_asked_about() -> None:
     bars = market([coin()], _column(99, 100), _column(100, 101))
     script = Script(wishes(bars[:1], _column(0.5)))
 
-    assert script.on_close(bars[0:1]).tolist() == [0.5]
+    assert script.on_close(bars[0:1]).target.tolist() == [0.5]
     with pytest.raises(StudyError, match="no wish for the close of 2024-10-04 01:00Z"):
         script.on_close(bars[1:2])

@@ -68,7 +68,7 @@ def test_the_pilot_decides_bar_by_bar_exactly_what_the_batch_decides(market: Mar
     batch = batch_targets(market, forecast)
 
     for k, t in enumerate(range(walked.tested.start, walked.folds[1].test.start + 90)):  # a model takes over
-        target = pilot.on_close(BARS[t : t + 1])
+        target = pilot.on_close(BARS[t : t + 1]).target
         np.testing.assert_array_equal(target, batch[k])
         np.testing.assert_array_equal(pilot.forecast.law.scale[0], forecast.law.scale[k])
         np.testing.assert_array_equal(pilot.forecast.law.loc[0], forecast.law.loc[k])

@@ -173,7 +173,7 @@ def _streamed(case: Case, start: int, found: Found) -> Found:
     pilot = case.walk.pilot(case.market, NAME, steering, from_row=start)
     forecasts = wishes = 0
     for row in range(start, tested.stop):
-        target = pilot.on_close(case.market.bars[row : row + 1])
+        target = pilot.on_close(case.market.bars[row : row + 1]).target
         assert pilot.forecast is not None
         forecasts += not _same_forecast(pilot.forecast, case.walk.forecasts[NAME], row - tested.start)
         wishes += not _same(target, case.targets[row - tested.start])

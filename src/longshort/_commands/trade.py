@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float64
 
 from longshort.base.clock import SystemClock, format_instant
 from longshort.base.errors import LongshortError
@@ -13,6 +12,7 @@ from longshort.base.settings import Study
 from longshort.data.bars import Bars
 from longshort.models.opponents import model_name
 from longshort.policy.decider import Decider
+from longshort.policy.exposure import Wishes
 from longshort.policy.ledger import Ledger
 from longshort.policy.steering import Steering
 from longshort.study.market import Market, open_market
@@ -99,7 +99,7 @@ class _Reported:
         self._report = report
         self._done = 0
 
-    def on_close(self, bars: Bars) -> Float64[np.ndarray, " asset"]:
+    def on_close(self, bars: Bars) -> Wishes:
         """What the pilot says."""
         self._done += 1
         if self._done % REPORT_EVERY == 0 or self._done == self._rows:

@@ -3,21 +3,19 @@
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float64
 
 from longshort.base.clock import format_instant
 from longshort.base.errors import StudyError
 from longshort.data.bars import Bars
-from longshort.policy.exposure import Exposure
+from longshort.policy.exposure import Exposure, Wishes
 
 
-@runtime_checkable
 @runtime_checkable
 class Decider(Protocol):
-    """Bars in, target exposure out, one close after another: the pilot, a rival or a script."""
+    """Bars in, wishes out, one close after another: the pilot, a rival or a script."""
 
-    def on_close(self, bars: Bars) -> Float64[np.ndarray, " asset"]:
-        """Given the one row of bars that just closed, the wish per coin; NaN leaves a position alone."""
+    def on_close(self, bars: Bars) -> Wishes:
+        """Given the one row of bars that just closed, what is wished of each coin."""
         ...
 
 
@@ -27,7 +25,7 @@ class Script:
     def __init__(self, exposure: Exposure) -> None:
         self._exposure = exposure
 
-    def on_close(self, bars: Bars) -> Float64[np.ndarray, " asset"]:
+    def on_close(self, bars: Bars) -> Wishes:
         """The wish written down for this close; raise `StudyError` where there is none."""
         closed_at = int(bars.closed_at[-1])
         row = int(np.searchsorted(self._exposure.closed_at, closed_at))
@@ -36,4 +34,4 @@ class Script:
                 f"The script has no wish for the close of {format_instant(closed_at)}.",
                 remedy="Write one row per bar, NaN where nothing should happen.",
             )
-        return self._exposure.target[row]
+        return self._exposure.at(row)

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64
 
 from longshort.base.errors import DataError
 from longshort.data.bars import Bars
 from longshort.features.panel import FeatureStream, Panel
 from longshort.models.forecast import Forecast
 from longshort.models.forecaster import Fitted, ForecastStream
+from longshort.policy.exposure import Wishes
 from longshort.policy.steering import Steering
 
 
@@ -48,8 +48,8 @@ class Pilot:
         self._in_charge = -1
         self._stream: ForecastStream | None = None
 
-    def on_close(self, bars: Bars) -> Float64[np.ndarray, " asset"]:
-        """The target exposure of every coin after one closed row; NaN: leave the position alone."""
+    def on_close(self, bars: Bars) -> Wishes:
+        """What is wished of every coin after one closed row."""
         if len(bars) != 1:
             raise DataError(f"a pilot takes one row of bars at a time, was {len(bars)}.")
         row = self._features.extend(bars)
@@ -58,9 +58,9 @@ class Pilot:
         if len(self._since) >= self._context_rows:
             self._gather()
         if stream is None:
-            return np.full(len(bars.symbols), np.nan)
+            return Wishes.of(np.full(len(bars.symbols), np.nan))
         self.forecast = stream.step(row)
-        return self.steering.step(self.forecast)
+        return Wishes.of(self.steering.step(self.forecast))
 
     def _stream_for(self, closed_at: int) -> ForecastStream | None:
         due = sum(tenure.from_closed_at <= closed_at for tenure in self._tenures) - 1

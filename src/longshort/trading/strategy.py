@@ -61,9 +61,9 @@ class PilotStrategy(Strategy):
         self._wishes.clear()
         self._rows, self._closed_at = data.row + 1, data.ts_event
         equity = self._write_down(data.row, bars)
-        targets = self._pilot.on_close(bars)
+        target = self._pilot.on_close(bars).target
         for coin in self._coins.values():
-            self._wish(float(targets[coin.asset]), equity, coin, bars)
+            self._wish(float(target[coin.asset]), equity, coin, bars)
 
     def on_quote_tick(self, tick: QuoteTick) -> None:
         """A coin's next bar opens: send its order."""

@@ -150,7 +150,7 @@ class Walking:
             yield {"target": self._wishes(first, steering)}
             pilot = self._pilot(first, steering)
             for bars in pieces:
-                yield {"target": pilot.on_close(bars)[None]}
+                yield {"target": pilot.on_close(bars).target[None]}
 
     def _flown(self, pieces: Pieces) -> Iterator[tuple[Bars, Pilot | None]]:
         """The first piece without a pilot, every later one after the pilot has seen it."""

@@ -60,9 +60,10 @@ def wishes_of(case: Case) -> dict[str, Exposure]:
 
 def delayed(exposure: Exposure, bars: int) -> Exposure:
     """The same wishes, each formed so many bars later; the last ones are never formed."""
-    late = np.full_like(exposure.target, np.nan)
-    late[bars:] = exposure.target[: len(exposure) - bars]
-    return replace(exposure, target=late)
+    late = {name: np.full_like(exposure.target, np.nan) for name in ("target", "stop", "take")}
+    for name, values in late.items():
+        values[bars:] = getattr(exposure, name)[: len(exposure) - bars]
+    return replace(exposure, **late)
 
 
 def booked(bars: Bars, exposure: Exposure, costs: Costs, starting_balance: float) -> Outcome:
