@@ -20,8 +20,6 @@ from longshort.models.networks.attention_lstm import AttentionLSTM
 from longshort.models.networks.backbone import Backbone, Shape
 from longshort.models.networks.catalog import KINDS
 from longshort.models.networks.instance import Normalised, backbone_of
-from longshort.models.networks.mlstm import answers, recall
-from longshort.models.networks.slstm import recurrence
 from longshort.models.networks.textbook import unrolled
 from longshort.models.training import fit_member
 
@@ -242,54 +240,6 @@ def test_two_fits_of_every_member_are_the_same_bits(name: str) -> None:
     for own, other in zip(mine.weights, theirs.weights, strict=True):
         for key, values in own.items():
             np.testing.assert_array_equal(values, other[key])
-
-
-def test_the_scalar_memory_is_that_of_the_paper_without_its_stabiliser() -> None:
-    pre, mix = normal(9, 2, 20).double(), 0.3 * normal(5, 20, seed=2).double()
-    zeros = torch.zeros(1, 2, 5, dtype=torch.float64)
-
-    said, _ = recurrence(pre, mix, (zeros,) * 4)
-
-    hidden, cell, norm, expected = zeros[0], zeros[0], zeros[0], []
-    for row in pre:
-        i, f, z, o = (row + hidden @ mix).chunk(4, dim=1)
-        cell = f.sigmoid() * cell + i.exp() * z.tanh()
-        norm = f.sigmoid() * norm + i.exp()
-        hidden = o.sigmoid() * cell / norm
-        expected.append(hidden)
-    torch.testing.assert_close(said, torch.stack(expected), rtol=1e-10, atol=1e-12)
-
-
-def test_the_matrix_memory_is_that_of_the_paper_without_its_stabiliser() -> None:
-    query, key, value = normal(3, 2, 1, 70, 4, seed=4).double().unbind(0)  # (batch, head, time, channel)
-    write, forget = normal(2, 2, 1, 70, seed=5).double().unbind(0)
-    before = tuple(torch.zeros(1, 2, 1, *shape, dtype=torch.float64) for shape in ((4, 4), (4,), ()))
-
-    said, _ = answers((query, key, value), (write, forget), before)
-
-    memory, norm, expected = before[0][0], before[1][0], []
-    for t in range(70):
-        q, k, v = query[:, :, t], key[:, :, t], value[:, :, t]
-        keep, add = forget[:, :, t].sigmoid()[..., None], write[:, :, t].exp()[..., None]
-        memory = keep[..., None] * memory + add[..., None] * k[..., :, None] * v[..., None, :]
-        norm = keep * norm + add * k
-        size = (q * norm).sum(dim=2, keepdim=True).abs().clamp(min=1.0)
-        expected.append((q[..., None, :] @ memory)[..., 0, :] / size)
-    torch.testing.assert_close(said, torch.stack(expected, dim=2), rtol=1e-10, atol=1e-12)
-
-
-@pytest.mark.parametrize("size", [-300.0, 300.0])
-def test_no_gate_is_too_large_for_exponential_gating(size: float) -> None:
-    pre = (size * normal(9, 2, 20).abs()).requires_grad_()
-    gates = (size * normal(2, 2, 1, 9, seed=5).abs()).requires_grad_()
-    zeros, said = torch.zeros(1, 2, 5), normal(3, 2, 1, 9, 4, seed=4)
-    before = tuple(torch.zeros(1, 2, 1, *shape) for shape in ((4, 4), (4,), ()))
-
-    scalar, _ = recurrence(pre, normal(5, 20, seed=2), (zeros,) * 4)
-    matrix, _ = recall((said[0], said[1], said[2]), (gates[0], gates[1]), before)
-    (scalar.sum() + matrix.sum()).backward()
-
-    assert all(torch.isfinite(values).all() for values in (scalar, matrix, pre.grad, gates.grad))
 
 
 def test_attention_reaches_back_as_many_rows_as_the_window_and_not_before_the_start() -> None:

@@ -41,12 +41,6 @@ KINDS = (
         home="attention_lstm.AttentionLSTM",
         summary="the plain LSTM and attention over its last model.window hidden states",
     ),
-    Kind(
-        key="xlstm",
-        name="xLSTM",
-        home="xlstm.XLSTM",
-        summary="exponential gating: blocks with a matrix memory and with a scalar memory in turn",
-    ),
     Kind(key="gru", name="GRU", home="gru.GRU", summary="two gates and no cell state: the yardstick"),
 )
 
