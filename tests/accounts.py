@@ -37,7 +37,7 @@ def coin(
         venue="test",
         base=symbol[:-4],
         quote="USDT",
-        settle="USDT",
+        settle=symbol[:-4] if inverse else "USDT",
         tick=Decimal(tick),
         lot=Decimal(lot),
         min_notional=Decimal(minimum),

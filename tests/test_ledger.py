@@ -204,13 +204,19 @@ def test_a_delisted_position_does_not_need_funding() -> None:
         [coin()], _column(99, 100, NAN), _column(100, 101, NAN), covered=gone.copy(), listed=gone.copy()
     )
 
-    assert run_ledger(bars, wishes(bars, _column(0.5, NAN, NAN)), Costs()).quantity[-1, 0] > 0
+    ledger = run_ledger(bars, wishes(bars, _column(0.5, NAN, NAN)), Costs())
+
+    assert ledger.quantity[:, 0].tolist() == [0.0, 500.0, 0.0]
+    assert ledger.fills["cause"].to_list() == ["order", "delisting"]
+    assert ledger.fills["price"].to_list()[1] == 101.0
+    assert ledger.fills["fee"].to_list()[1] == 0.0
 
 
-def test_an_inverse_contract_is_refused() -> None:
-    bars = market([coin(inverse=True)], _column(100), _column(100))
+def test_an_inverse_contract_that_settles_in_another_coin_is_refused() -> None:
+    quanto = replace(coin(inverse=True), settle="XBT")
+    bars = market([quanto], _column(100), _column(100))
 
-    with pytest.raises(NotComputable, match=r"AAAUSDT is an inverse contract.*Use the linear contract"):
+    with pytest.raises(NotComputable, match=r"AAAUSDT is quoted in USDT and settles in XBT.*Use the linear"):
         run_ledger(bars, wishes(bars, _column(NAN)), Costs())
 
 

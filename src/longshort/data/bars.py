@@ -24,6 +24,8 @@ Mask = Bool[np.ndarray, "time asset"]
 Column = Float64[np.ndarray, " time"]
 Gauge = Literal[
     "mark_close",
+    "mark_high",
+    "mark_low",
     "index_close",
     "spot_close",
     "open_interest",

@@ -1,9 +1,10 @@
 """The money ledger: what a list of wishes would have earned, open to open, after every cost.
 
 A wish formed at a close is sized with the equity of that close, funding settled there already booked, and
-fills at the next row's open; where the coin has no bar then, or none at the close, the wish lapses. A coin
-listed no more stays in the books at its last close and pays no funding; an absent bar is valued, and its
-funding paid, at the last close. There is no liquidation: an account without equity is flat at its next wish.
+fills at the next row's open; where the coin has no bar then, or none at the close, the wish lapses. An absent bar is
+valued at the last close; funding is paid at the mark price, at the last close where none is on record. What expires or
+is listed no more is settled and pays no more funding. Without margin (`AccountTerms`) there is no liquidation: an
+account without equity is flat at its next wish. The order of events inside a bar is that of `booking.history.book`.
 """
 
 from collections.abc import Sequence
@@ -16,47 +17,62 @@ from jaxtyping import Float64, Int64
 
 from longshort.base.clock import format_instant
 from longshort.base.errors import DataError, NotComputable, StudyError
-from longshort.base.instrument import Costs
+from longshort.base.instrument import AccountTerms, Costs
 from longshort.data.bars import Bars
 from longshort.policy.contract import (
     BALANCE,
-    CELL,
     ENTRY,
     FILL,
-    HOLDING,
-    PURSE,
     RAW,
     UNITS,
     Books,
     Desk,
     Table,
     contract_terms,
-    rates,
 )
+from longshort.policy.desk import open_desk
 from longshort.policy.exposure import Exposure
 
 PerCoin = Float64[np.ndarray, "time asset"]
 PerBar = Float64[np.ndarray, " time"]
-LAPSES = ("", "no bar at this close", "no bar to fill in")  # by `NO_BAR` and `NO_NEXT_BAR`
+LAPSES = (  # by `NO_BAR` and so on
+    "",
+    "no bar at this close",
+    "no bar to fill in",
+    "not enough margin",
+    "above the size that the venue allows at this leverage",
+    "liquidated before",
+    "the price did not trade through the order",
+    "no volume on record to size the slippage",
+)
+CAUSES = ("order", "maker", "stop", "take", "liquidation", "expiry", "delisting")  # by `ORDER` and so on
+NO_MARGIN = AccountTerms()
+BY_ORDER = 2  # causes before this one fill an order, at the open; the others happen by the close
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
-    """What was paid over the whole span, in settlement units; negative funding was received."""
+    """What was paid over the whole span, in settlement units; negative funding was received.
+
+    `liquidation` are the fees of liquidations, `insurance` is what others paid of losses beyond the margin.
+    """
 
     fees: float
     slippage: float
     funding: float
+    liquidation: float = 0.0
+    insurance: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
     """An account, bar by bar, in settlement units; row t is the state at `closed_at[t]`, its funding booked.
 
-    `fees`, `slippage` and `funding` are what was paid in the bar that ends at that close (positive: paid),
-    `quantity` is signed contracts. `fills` has one row per fill: `decided_at, filled_at, symbol, quantity
-    (signed), price, notional, fee, slippage, realized, position, cash`, the last two right after the fill.
-    `lapsed` has one row per wish that could not be followed: `decided_at, symbol, reason`.
+    `fees`, `slippage`, `funding` and `liquidation` (fees) are what was paid in the bar that ends at that close
+    (positive: paid), `insurance` is what others paid of a loss beyond the margin, `quantity` is signed contracts.
+    `fills` has one row per fill: `decided_at, filled_at, symbol, quantity (signed), price, notional, fee, slippage,
+    realized, position, cash, cause`, position and cash right after the fill; what no order asked for (`CAUSES`) is
+    dated at the bar's close. `lapsed` has one row per wish that could not be followed: `decided_at, symbol, reason`.
     """
 
     closed_at: Int64[np.ndarray, " time"]
@@ -70,6 +86,8 @@ class Ledger:
     funding: PerCoin
     fills: pl.DataFrame
     lapsed: pl.DataFrame = field(default_factory=pl.DataFrame)
+    liquidation: PerCoin = field(default_factory=lambda: np.zeros((0, 0)))
+    insurance: PerCoin = field(default_factory=lambda: np.zeros((0, 0)))
 
     @property
     def returns(self) -> PerBar:
@@ -98,6 +116,8 @@ class Ledger:
             fees=float(self.fees.sum()),
             slippage=float(self.slippage.sum()),
             funding=float(self.funding.sum()),
+            liquidation=float(self.liquidation.sum()),
+            insurance=float(self.insurance.sum()),
         )
 
     @property
@@ -134,33 +154,38 @@ class Ledger:
 
 
 def run_ledger(
-    bars: Bars, exposure: Exposure, costs: Costs, *, starting_balance: float = 100_000.0, lots: bool = True
+    bars: Bars,
+    exposure: Exposure,
+    costs: Costs,
+    *,
+    starting_balance: float = 100_000.0,
+    lots: bool = True,
+    account: AccountTerms = NO_MARGIN,
 ) -> Ledger:
     """Book wishes on a market; with `lots` in whole lots and ticks and to 1e-8, exactly as the backtest does.
 
-    Raises `NotComputable` where a position meets a row whose funding is unknown: profit is not guessed.
+    Raises `NotComputable` where a position meets a row whose funding is unknown: profit is not guessed. Raises
+    `StudyError` for a leverage that a venue does not give.
     """
     from longshort.policy.booking import book
 
-    market = _market(bars, checked_wishes(exposure, bars))
-    desk = Desk(
-        terms=contract_terms(bars.instruments, whole=lots),
-        held=np.zeros(len(bars.symbols), HOLDING),
-        purse=np.zeros(1, PURSE),
-        market=market,
-        rates=rates(costs),
-    )
-    desk.purse["cash"] = np.round(starting_balance * UNITS) if lots else starting_balance * UNITS
-    books = Books(
-        balances=np.zeros(len(bars), BALANCE),
-        entries=np.zeros(market.shape, ENTRY),
-        fills=np.zeros(np.isfinite(market["target"]).sum(), FILL),
-    )
+    checked_wishes(exposure, bars)
+    desk = open_desk(bars, costs, account, starting_balance, exposure=exposure, lots=lots)
+    books = blank_books(desk, orders=int(np.isfinite(exposure.target).sum()))
     row, asset = book(desk, books)
     if row >= 0:
         raise unknown_funding(bars.symbols[asset], int(bars.closed_at[row]))
     made = int(desk.purse["fills"][0])
     return ledger_from(books._replace(fills=books.fills[:made]), bars, starting_balance)
+
+
+def blank_books(desk: Desk, *, orders: int) -> Books:
+    """Books with room for a market and for so many orders: each may be filled, and what it opened be closed once."""
+    return Books(
+        balances=np.zeros(len(desk.market), BALANCE),
+        entries=np.zeros(desk.market.shape, ENTRY),
+        fills=np.zeros(2 * orders, FILL),
+    )
 
 
 def checked_wishes(exposure: Exposure, bars: Bars) -> PerCoin:
@@ -207,18 +232,11 @@ def ledger_from(books: Books, bars: Bars, starting_balance: float) -> Ledger:
         fees=entries["fees"] / UNITS,
         slippage=entries["slippage"] / UNITS,
         funding=entries["funding"] / UNITS,
+        liquidation=entries["liquidation"] / UNITS,
+        insurance=entries["insurance"] / UNITS,
         fills=_fill_frame(books.fills, bars),
         lapsed=_lapse_frame(entries["lapsed"], bars),
     )
-
-
-def _market(bars: Bars, target: PerCoin) -> Table:
-    market = np.empty(target.shape, CELL)
-    market["target"] = target
-    for name in ("open", "close", "funding_rate", "present", "listed"):
-        market[name] = getattr(bars, name)
-    market["funding_covered"] = bars.funding_covered | bars.ended
-    return market
 
 
 def _fill_frame(fills: Table, bars: Bars) -> pl.DataFrame:
@@ -227,16 +245,19 @@ def _fill_frame(fills: Table, bars: Bars) -> pl.DataFrame:
     frame = pl.DataFrame(
         {
             "decided_at": bars.closed_at[row - 1],
-            "filled_at": bars.opened_at[row],
+            "filled_at": np.where(fills["cause"] < BY_ORDER, bars.opened_at[row], bars.closed_at[row]),
             "symbol": _names(bars.symbols, asset),
             "quantity": fills["order"] * terms["lot_step"] / terms["lot_parts"],
             "price": fills["ticks"] * terms["raw_tick"] / RAW,
-            "notional": np.abs(fills["order"]) * fills["ticks"] * terms["unit"] / UNITS,
+            "notional": np.abs(fills["order"])
+            * np.where(terms["inverse"], terms["unit"] / fills["ticks"], fills["ticks"] * terms["unit"])
+            / UNITS,
             "fee": fills["fee"] / UNITS,
             "slippage": fills["slippage"] / UNITS,
             "realized": fills["realized"] / UNITS,
             "position": fills["position"] * terms["lot_step"] / terms["lot_parts"],
             "cash": fills["cash"] / UNITS,
+            "cause": _names(CAUSES, fills["cause"]),
         }
     )
     return frame.with_columns(_as_instant("decided_at"), _as_instant("filled_at"))

@@ -1,0 +1,126 @@
+"""A market laid out for booking: what each bar is to an account, in tables, and the account's own terms beside it."""
+
+import numpy as np
+from jaxtyping import Bool, Float64
+
+from longshort.base.instrument import AccountTerms, Costs
+from longshort.data.bars import Bars
+from longshort.policy.contract import (
+    CELL,
+    HOLDING,
+    INSIDE,
+    PURSE,
+    UNITS,
+    Desk,
+    Table,
+    account_of,
+    contract_terms,
+    fee_tiers,
+    maintenance_tiers,
+    rates,
+)
+from longshort.policy.exposure import Exposure
+
+PerCoin = Float64[np.ndarray, "time asset"]
+USUAL_ROWS = 24  # bars whose volatility and volume say what an order of some size does to the price
+PARKINSON = 4.0 * np.log(2.0)  # the squared log range of a bar, in variances: Parkinson (1980)
+
+
+def open_desk(
+    bars: Bars,
+    costs: Costs,
+    account: AccountTerms,
+    starting_balance: float,
+    *,
+    exposure: Exposure | None = None,
+    lots: bool = True,
+) -> Desk:
+    """An account that has done nothing yet, before a market; without an exposure nothing is wished in the tables.
+
+    Raises `StudyError` for a leverage above a venue's cap, `NotComputable` for what cannot be booked.
+    """
+    desk = Desk(
+        terms=contract_terms(bars.instruments, whole=lots),
+        tiers=maintenance_tiers(bars.instruments, account),
+        fees=fee_tiers(bars.instruments, costs),
+        held=np.zeros(len(bars.symbols), HOLDING),
+        purse=np.zeros(1, PURSE),
+        market=_market(bars, exposure),
+        inside=_inside(bars, costs, exposure) if _moves_inside(costs, account, exposure) else _nothing(bars),
+        rates=rates(costs),
+        account=account_of(account, bars.interval),
+    )
+    desk.held["stop"] = desk.held["take"] = np.nan
+    desk.purse["cash"] = np.round(starting_balance * UNITS) if lots else starting_balance * UNITS
+    return desk
+
+
+def settling(bars: Bars) -> Bool[np.ndarray, "time asset"]:
+    """True where positions end at a close: at the first after a contract's expiry, and once it is known as delisted."""
+    ends = np.zeros(bars.present.shape, dtype=np.bool_)
+    ends[1:] = bars.listed[:-1] & ~bars.listed[1:]
+    for asset, instrument in enumerate(bars.instruments):
+        if instrument.expires_at is not None:
+            row = int(np.searchsorted(bars.closed_at, instrument.expires_at))
+            ends[row : row + 1, asset] = True
+    return ends
+
+
+def _moves_inside(costs: Costs, account: AccountTerms, exposure: Exposure | None) -> bool:
+    exits = exposure is None or bool(np.isfinite(exposure.stop).any() or np.isfinite(exposure.take).any())
+    return exits or account != AccountTerms() or costs.impact > 0.0
+
+
+def _nothing(bars: Bars) -> Table:
+    return np.zeros((0, len(bars.symbols)), INSIDE)
+
+
+def _market(bars: Bars, exposure: Exposure | None) -> Table:
+    market = np.empty(bars.close.shape, CELL)
+    market["target"] = np.nan if exposure is None else exposure.target
+    for name in ("open", "close", "funding_rate", "present", "listed"):
+        market[name] = getattr(bars, name)
+    market["mark"] = bars.mark_close
+    market["funding_covered"] = bars.funding_covered | bars.ended
+    market["settles"] = settling(bars)
+    return market
+
+
+def _inside(bars: Bars, costs: Costs, exposure: Exposure | None) -> Table:
+    inside = np.empty(bars.close.shape, INSIDE)
+    inside["high"], inside["low"] = bars.high, bars.low
+    inside["mark_high"] = _known(bars.gauge("mark_high"), bars.high)
+    inside["mark_low"] = _known(bars.gauge("mark_low"), bars.low)
+    for name in ("stop", "take"):
+        inside[name] = np.nan if exposure is None else getattr(exposure, name)
+    inside["impact"] = impact(bars, costs.impact) if costs.impact > 0.0 else 0.0
+    return inside
+
+
+def _known(mark: PerCoin, last: PerCoin) -> PerCoin:
+    return np.where(np.isnan(mark), last, mark)
+
+
+def impact(bars: Bars, coefficient: float) -> PerCoin:
+    """The slippage, as a fraction, of an order of one money unit after each close, by the square-root law.
+
+    That of an order is it times the root of its notional: `coefficient * volatility * sqrt(order / bar)`, where the
+    volatility and the notional of a bar are those of the last `USUAL_ROWS` bars. NaN where nothing was traded in them.
+    """
+    size = np.array([float(i.contract_size) for i in bars.instruments])
+    inverse = np.array([i.inverse for i in bars.instruments])
+    notional = np.where(inverse, bars.volume * size / bars.close, bars.volume * bars.close) * UNITS
+    variance = np.log(bars.high / bars.low) ** 2 / PARKINSON
+    usual_notional, usual_variance = _usual(notional), _usual(variance)
+    known = (usual_notional > 0.0) & np.isfinite(usual_variance)
+    ratio = np.divide(usual_variance, usual_notional, out=np.full_like(notional, np.nan), where=known)
+    return coefficient * np.sqrt(ratio)
+
+
+def _usual(values: PerCoin) -> PerCoin:
+    """The mean of the last rows that are there."""
+    padded = np.concatenate([np.full((USUAL_ROWS - 1, values.shape[1]), np.nan), values])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, USUAL_ROWS, axis=0)
+    there = np.isfinite(windows).sum(axis=-1)
+    total = np.nansum(windows, axis=-1)
+    return np.divide(total, there, out=np.full_like(values, np.nan), where=there > 0)
