@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, field_validator
 
-from longshort.base.instrument import Costs
+from longshort.base.instrument import AccountTerms, Costs, Execution, MarginMode
 from longshort.base.learning import Section
 
 TIME_OF_DAY = r"^(([01]\d|2[0-3]):[0-5]\d)?$"
@@ -48,22 +48,38 @@ class PolicySettings(Section):
 
 
 class CostSettings(Section):
-    """Basis points of notional per fill."""
+    """Basis points of notional per fill; a negative maker fee is a rebate. See `Costs` for the law of impact."""
 
     taker_bps: float = Field(default=5.0, ge=0.0)
     slippage_bps: float = Field(default=1.0, ge=0.0)
+    maker_bps: float = 2.0
+    impact: float = Field(default=0.0, ge=0.0)
+    by_volume: bool = False
+    liquidation_bps: float = Field(default=125.0, ge=0.0)
+    settlement_bps: float = Field(default=5.0, ge=0.0)
 
     @property
     def record(self) -> Costs:
         """The frozen record that policy, ledger and losses share."""
-        return Costs(taker_bps=self.taker_bps, slippage_bps=self.slippage_bps)
+        return Costs(**self.model_dump())
 
 
 class TradingSettings(Section):
-    """The account, in settlement units, and the bars that orders are filled on (empty: those that decide)."""
+    """The account, in settlement units, and the bars that orders are filled on (empty: those that decide).
+
+    See `AccountTerms` for `margin`, `leverage` and `execution`; a leverage above a venue's cap is refused.
+    """
 
     execution_interval: str = ""
     starting_balance: float = Field(default=100_000.0, gt=0.0)
+    margin: MarginMode = "none"
+    leverage: float = Field(default=1.0, ge=1.0)
+    execution: Execution = "taker"
+
+    @property
+    def account(self) -> AccountTerms:
+        """The frozen record that ledger and engine share."""
+        return AccountTerms(margin=self.margin, leverage=self.leverage, execution=self.execution)
 
 
 class LimitSettings(Section):

@@ -5,6 +5,7 @@ venue told is never overwritten: where it tells something new, the newest comes 
 """
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -21,7 +22,7 @@ from jaxtyping import Float64
 from longshort.base.clock import format_instant, parse_instant
 from longshort.base.errors import DataError
 from longshort.base.files import write_json
-from longshort.base.instrument import FeeTier, Instrument
+from longshort.base.instrument import FeeTier, Instrument, MaintenanceTier
 from longshort.connect.listing import Listing
 from longshort.data.files.sources import QUOTES, source_of
 
@@ -237,4 +238,13 @@ def _from_json(venue: str, symbol: str, entry: dict[str, Any]) -> Instrument:
         has_funding=bool(entry.get("has_funding", True)),
         calendar=entry.get("calendar", ""),
         fees=tuple(FeeTier(**tier) for tier in entry["fees"]) if "fees" in entry else usual,
+        tiers=tuple(_tier(tier) for tier in entry.get("tiers", ())),
+        expires_at=parse_instant(entry["expires_at"]) if entry.get("expires_at") else None,
+        max_leverage=entry.get("max_leverage"),
     )
+
+
+def _tier(told: dict[str, Any]) -> MaintenanceTier:
+    """One tier; JSON has no infinity, so the last ends at null."""
+    end = told["to_notional"]
+    return MaintenanceTier(**{**told, "to_notional": math.inf if end is None else end})
