@@ -4,9 +4,11 @@ Panels are drawn at random in the shape and precision of real ones, for nothing 
 fit runs one seed after the other on one thread, in seconds of processor time, without the anchor: both descents of
 STEPS steps with a validation every CHECK, as `longshort train` does it save for their number.
 
-Memory is the peak of a process of its own that holds the panel and its targets, and fits one seed on all of it. With
---anchors the anchors are measured in the same way, which takes long, for one horizon and few rounds, since horizons
-and rounds follow each other in the same memory.
+Memory is the peak of a process of its own that holds the panel and its targets, and fits one seed on all of it.
+
+An anchor is fitted for all horizons in such a process, at a quarter, half and all of the bars, and then forecasts every
+row. LightGBM grows ROUNDS trees of each kind at most, where a study may grow 300: trees follow each other in the same
+memory. A spread and a mean that HAR cannot see are planted, for it to grow any.
 """
 
 import argparse
@@ -26,7 +28,7 @@ from longshort.features.panel import LEVELS, Panel
 from longshort.features.targets import Targets
 from longshort.models import boosting
 from longshort.models.boosting import LightGBM
-from longshort.models.forecaster import Past
+from longshort.models.forecaster import Fitted, Past
 from longshort.models.scale import HAR, HAR_COLUMNS, ScaleModel, har
 from longshort.models.trainer import Trainer
 from longshort.models.training import fit_member
@@ -37,8 +39,8 @@ BARS, COINS, SEEDS = 4_000, 4, 1
 DOUBLINGS = 3
 LARGE_BARS, LARGE_COINS = 50_000, 50
 STEPS, CHECK = 10, 5
-ROUNDS = 3  # of LightGBM, where only memory counts
-NETWORK = "network"
+SHARES = (4, 2, 1)  # of the bars: one over these
+ROUNDS = 10
 HOUR = 3_600_000_000_000
 MODEL = ModelSettings()
 TRAINING = TrainingSettings(steps=STEPS, check_every=CHECK, patience=STEPS)
@@ -58,18 +60,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--doublings", type=int, default=DOUBLINGS)
-    parser.add_argument("--only", choices=("speed", "memory"))
-    parser.add_argument("--anchors", action="store_true")
-    parser.add_argument("--fit", choices=FITS, help=argparse.SUPPRESS)
+    parser.add_argument("--only", choices=("speed", "memory", "anchors"), action="append")
+    parser.add_argument("--one", nargs=2, metavar=("FIT", "BARS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    if options.fit:
-        print(measured(FITS[options.fit]))
+    if options.one:
+        print(measured(FITS[options.one[0]], int(options.one[1])))
         return
-    if options.only != "memory":
+    wanted = options.only or ("speed", "memory", "anchors")
+    if "speed" in wanted:
         speed(options.rounds, options.doublings)
-    if options.only != "speed":
-        memory(list(FITS) if options.anchors else [NETWORK])
+    if "memory" in wanted:
+        memory([("network", LARGE_BARS)])
+    if "anchors" in wanted:
+        memory([(name, LARGE_BARS // share) for name in ("HAR", "LightGBM") for share in SHARES])
 
 
 def speed(rounds: int, doublings: int) -> None:
@@ -132,25 +136,34 @@ def median(found: list[Seconds]) -> Seconds:
     )
 
 
-def memory(names: list[str]) -> None:
-    """A table with one row per model, each fitted in a new process."""
-    print(f"\n{LARGE_COINS} coins x {LARGE_BARS:,} bars x {FEATURES} features, {len(HORIZONS)} horizons:\n")
-    print("| fit | imports, MB | with panel and targets, MB | peak, MB | s |\n|---|---|---|---|---|")
-    for name in names:
-        command = [sys.executable, __file__, "--fit", name]
-        print(
-            f"| {name} | {subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()} |"
-        )
+def memory(sizes: list[tuple[str, int]]) -> None:
+    """A table with one row per fit and size, each in a new process."""
+    print(
+        f"\n{LARGE_COINS} coins x {FEATURES} features, {len(HORIZONS)} horizons; MB and seconds of the processor:\n"
+    )
+    print("| fit | bars | imports | with panel and targets | fit | s | forecast of all rows | s |")
+    print("|---|--:|--:|--:|--:|--:|--:|--:|")
+    for name, bars in sizes:
+        command = [sys.executable, __file__, "--one", name, str(bars)]
+        told = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        print(f"| {name} | {bars:,} | {told} |", flush=True)
 
 
-def measured(fit: Callable[[Past], object]) -> str:
-    """The peak after imports, after the panel and after the fit, each the most so far, and the fit's seconds."""
-    peaks = [peak()]
-    past = past_of(LARGE_BARS, LARGE_COINS)
-    peaks.append(peak())
+def measured(fit: Callable[[Past], Fitted | None], bars: int) -> str:
+    """The peak after imports, panel, fit and forecast, each the most so far, and the seconds of the last two."""
+    parts = [f"{peak():,.0f}"]
+    past = past_of(bars, LARGE_COINS)
+    parts.append(f"{peak():,.0f}")
     began = time.process_time()
-    fit(past)
-    return " | ".join([*(f"{mb:,.0f}" for mb in (*peaks, peak())), f"{time.process_time() - began:.0f}"])
+    fitted = fit(past)
+    parts.append(f"{peak():,.0f} | {time.process_time() - began:.1f}")
+    began = time.process_time()
+    if fitted is not None:
+        fitted.predict(past.panel, range(len(past.panel)))
+        parts.append(f"{peak():,.0f} | {time.process_time() - began:.1f}")
+    else:
+        parts.append(" | ")
+    return " | ".join(parts)
 
 
 def peak() -> float:
@@ -187,7 +200,8 @@ def random_market(bars: int, coins: int) -> tuple[Panel, Targets]:
         restart=np.zeros(shape, dtype=bool),
     )
     returns = rng.standard_normal((*shape, len(HORIZONS)))
-    returns *= 0.01
+    returns *= 0.01 * np.exp(0.3 * np.tanh(panel.values[:, :, -1:] * panel.values[:, :, -2:-1]))
+    returns += 0.001 * np.sign(panel.values[:, :, -3:-2])
     return panel, Targets(horizons=HORIZONS, log_return=returns)
 
 
@@ -195,19 +209,19 @@ def fit_network(past: Past) -> None:
     fit_member(past, MODEL, TRAINING, 1)
 
 
-def fit_har(past: Past) -> None:
-    ScaleModel(HAR, HORIZONS[:1], har).fit(past)
+def fit_har(past: Past) -> Fitted:
+    return ScaleModel(HAR, HORIZONS, har).fit(past)
 
 
-def fit_trees(past: Past) -> None:
+def fit_trees(past: Past) -> Fitted:
     boosting.MOST_ROUNDS = ROUNDS
-    LightGBM(HORIZONS[:1]).fit(past)
+    return LightGBM(HORIZONS).fit(past)
 
 
-FITS: dict[str, Callable[[Past], None]] = {
-    NETWORK: fit_network,
-    "HAR anchor": fit_har,
-    "LightGBM anchor": fit_trees,
+FITS: dict[str, Callable[[Past], Fitted | None]] = {
+    "network": fit_network,
+    "HAR": fit_har,
+    "LightGBM": fit_trees,
 }
 
 

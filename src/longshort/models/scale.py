@@ -1,24 +1,28 @@
 """Student-t laws with mean zero whose scale is linear in what is known: expanding, EWMA and HAR volatility.
 
 Each is fitted by maximum likelihood on the target itself, pooled over coins, one fit per horizon: stronger than the
-usual least squares on a proxy, so that a network has to beat the rival at its best.
+usual least squares on a proxy, so that a network has to beat the rival at its best. Terms are gathered and told in
+pieces, in the precision that a panel has them: no step makes another array of a panel's size.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float, Float32, Float64
 from scipy import optimize, special
 
 from longshort.features.panel import LEVELS, Panel
-from longshort.models.forecast import Forecast, StudentT
+from longshort.models.forecast import Forecast, StudentT, Values
 from longshort.models.forecaster import ForecastStream, Past
+from longshort.models.inputs import blocks
 
 EXPANDING, EWMA, HAR = "expanding volatility", "EWMA-t", "HAR-t"
 MIN_DF = 2.1  # the variance exists only above 2
 FARTHEST = 40.0  # where a step of the search goes astray, a logarithm counts no further
-Design = Float64[np.ndarray, "time asset term"]
+WHOLE_ROWS = 524_288  # so many rows are summed in one go, more of them in blocks that stay in the cache
+BLOCK_ROWS = 8_192
+Design = Float32[np.ndarray, "time asset term"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +35,33 @@ class ScaleModel:
 
     def fit(self, past: Past) -> "FittedScale":
         """Maximise the likelihood on training and validation rows."""
-        terms = self.design(past.panel)
-        rows = (
-            past.rows(past.train, past.validation)[:, None]
-            & past.panel.usable
-            & np.isfinite(terms).all(axis=2)
-        )
-        beta = np.empty((len(self.horizons), terms.shape[2]))
-        df = np.empty(len(self.horizons))
+        learnt = past.rows(past.train, past.validation)[:, None] & past.panel.usable
+        beta, df = [], []
         for k, horizon in enumerate(self.horizons):
             target = past.targets.log_return[:, :, k] / np.sqrt(horizon)
-            chosen = rows & np.isfinite(target)
-            beta[k], df[k] = fit_scale(terms[chosen], target[chosen])
-        return FittedScale(self.name, self.horizons, self.design, beta, df)
+            terms, came = self._gathered(past.panel, target, learnt & np.isfinite(target))
+            found = fit_scale(terms, came)
+            beta.append(found[0])
+            df.append(found[1])
+        return FittedScale(self.name, self.horizons, self.design, np.array(beta), np.array(df))
+
+    def _gathered(
+        self,
+        panel: Panel,
+        target: Float64[np.ndarray, "time asset"],
+        chosen: Bool[np.ndarray, "time asset"],
+    ) -> tuple[Float32[np.ndarray, "row term"], Float64[np.ndarray, " row"]]:
+        """The terms and targets of the chosen cells whose terms are all known."""
+        terms = np.empty((int(chosen.sum()), self.design(panel[:0]).shape[2]), dtype=np.float32)
+        known = np.zeros_like(chosen)
+        count = 0
+        for rows in blocks(panel):
+            part = self.design(panel[rows])
+            known[rows] = chosen[rows] & np.isfinite(part).all(axis=2)
+            more = part[known[rows]]
+            terms[count : count + len(more)] = more
+            count += len(more)
+        return terms[:count], target[known]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +87,26 @@ class FittedScale:
 
     def law(self, part: Panel) -> StudentT:
         """The law at every row of a panel."""
+        scale = self.scale(part)
+        return StudentT(
+            loc=np.zeros_like(scale), scale=scale, df=np.broadcast_to(self.df, scale.shape).copy()
+        )
+
+    def scale(self, part: Panel) -> Values:
+        """The scale at every row of a panel, NaN where it is not usable."""
+        scale = np.empty((len(part), len(part.symbols), len(self.horizons)))
+        for rows in blocks(part):
+            scale[rows] = self._scale(part[rows])
+        return scale
+
+    def _scale(self, part: Panel) -> Values:
         terms = self.design(part)
-        log_scale = np.zeros((len(part), len(part.symbols), len(self.horizons)))
+        log_scale = np.zeros((*terms.shape[:2], len(self.horizons)))
         for term in range(terms.shape[2]):  # in order: the same bits for one row as for many
             log_scale = log_scale + terms[:, :, term, None] * self.beta[:, term]
         known = part.usable[:, :, None]
-        scale = np.where(
+        return np.where(
             known, np.exp(log_scale) * np.sqrt(np.asarray(self.horizons, dtype=np.float64)), np.nan
-        )
-        return StudentT(
-            loc=np.zeros_like(scale), scale=scale, df=np.broadcast_to(self.df, scale.shape).copy()
         )
 
     def start(self, panel: Panel) -> ForecastStream:
@@ -96,30 +124,59 @@ class _RowByRow:
 
 
 def fit_scale(
-    terms: Float64[np.ndarray, "row term"], target: Float64[np.ndarray, " row"]
+    terms: Float[np.ndarray, "row term"], target: Float64[np.ndarray, " row"]
 ) -> tuple[Float64[np.ndarray, " term"], float]:
-    """Maximum likelihood of `target ~ exp(terms . beta) * t(df)`, by L-BFGS with the exact gradient."""
-    start = np.linalg.lstsq(terms, np.log(np.abs(target) + 1e-7), rcond=None)[0]
+    """Maximum likelihood of `target ~ exp(terms . beta) * t(df)`, by L-BFGS with the exact gradient.
+
+    Beyond `WHOLE_ROWS` sums are those of blocks, and their last bits others.
+    """
+    if len(target) <= WHOLE_ROWS:
+        terms = terms.astype(np.float64, copy=False)
 
     def loss(
         parameters: Float64[np.ndarray, " parameter"],
     ) -> tuple[float, Float64[np.ndarray, " parameter"]]:
         df = MIN_DF + np.exp(min(parameters[-1], FARTHEST))
-        log_scale = np.clip(terms @ parameters[:-1], -FARTHEST, FARTHEST)
-        u = target * np.exp(-log_scale)
-        q = u * u / df
         half = 0.5 * (df + 1.0)
-        norm = special.gammaln(half) - special.gammaln(0.5 * df) - 0.5 * np.log(df * np.pi)
-        value = np.mean(log_scale + half * np.log1p(q)) - norm
-        slope = terms.T @ (1.0 - (df + 1.0) * q / (1.0 + q)) / len(target)
-        by_df = 0.5 * np.mean(np.log1p(q)) - half / df * np.mean(q / (1.0 + q))
+        slope, sums = np.zeros(terms.shape[1]), np.zeros(3)
+        for rows in _row_blocks(len(target)):
+            block = terms[rows].astype(np.float64, copy=False)
+            log_scale = np.clip(block @ parameters[:-1], -FARTHEST, FARTHEST)
+            u = target[rows] * np.exp(-log_scale)
+            q = u * u / df
+            tail = np.log1p(q)
+            slope += block.T @ (1.0 - (df + 1.0) * q / (1.0 + q))
+            sums += np.sum(log_scale + half * tail), np.sum(tail), np.sum(q / (1.0 + q))
+        value, tails, pulls = sums / len(target)
+        value -= special.gammaln(half) - special.gammaln(0.5 * df) - 0.5 * np.log(df * np.pi)
+        by_df = 0.5 * tails - half / df * pulls
         by_df -= 0.5 * (special.digamma(half) - special.digamma(0.5 * df) - 1.0 / df)
-        return float(value), np.append(slope, by_df * (df - MIN_DF))
+        return float(value), np.append(slope / len(target), by_df * (df - MIN_DF))
 
+    start = least_squares(terms, np.log(np.abs(target) + 1e-7))
     found = optimize.minimize(
         loss, np.append(start, np.log(2.0)), jac=True, method="L-BFGS-B", options={"maxiter": 200}
     )
     return found.x[:-1], float(MIN_DF + np.exp(min(found.x[-1], FARTHEST)))
+
+
+def least_squares(
+    terms: Float[np.ndarray, "row term"], target: Float64[np.ndarray, " row"]
+) -> Float64[np.ndarray, " term"]:
+    """The least of the solutions of least squares, from the triangles of blocks: as exact as from all rows at once."""
+    rows, width = terms.shape
+    kept: Float64[np.ndarray, "row column"] = np.empty((0, width + 1))
+    for part in _row_blocks(rows):
+        kept = np.vstack([kept, np.column_stack([terms[part], target[part]])])
+        if len(kept) < rows:
+            kept = np.asarray(np.linalg.qr(kept, mode="r"))
+    least = np.finfo(np.float64).eps * max(rows, width)
+    return np.linalg.lstsq(kept[:, :-1], kept[:, -1], rcond=least)[0]
+
+
+def _row_blocks(rows: int) -> Iterator[slice]:
+    size = rows if rows <= WHOLE_ROWS else BLOCK_ROWS
+    return (slice(start, start + size) for start in range(0, rows, max(1, size)))
 
 
 def expanding(panel: Panel) -> Design:
@@ -143,12 +200,12 @@ def har(panel: Panel) -> Design:
 
     After Corsi (2009), "A simple approximate long-memory model of realized volatility", on log ranges.
     """
-    level = panel.levels[:, :, LEVELS.index("log_volatility")].astype(np.float64)
-    return np.stack([level, *[panel.column(name).astype(np.float64) for name in HAR_COLUMNS]], axis=2)
+    level = panel.levels[:, :, LEVELS.index("log_volatility")]
+    return np.stack([level, *[panel.column(name) for name in HAR_COLUMNS]], axis=2)
 
 
 def _levels(panel: Panel, name: str) -> Design:
-    level = panel.levels[:, :, LEVELS.index(name)].astype(np.float64)
+    level = panel.levels[:, :, LEVELS.index(name)]
     return np.stack([np.ones_like(level), level], axis=2)
 
 
