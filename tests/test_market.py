@@ -32,7 +32,7 @@ from longshort.policy.contract import contract_terms
 from longshort.policy.decider import Script
 from longshort.policy.ledger import run_ledger
 from longshort.trading.backtest import backtest
-from longshort.trading.venue import coins_of, opening_ticks
+from longshort.trading.events import Opened, events_of
 from tests.accounts import wishes
 
 HOURLY, DAILY = Interval(HOUR), Interval(DAY)
@@ -220,7 +220,7 @@ def test_a_wish_for_a_stock_fills_at_the_next_session_s_open_in_ledger_and_engin
     target = np.array([[0.5], [1.0], [0.0], [0.5], [np.nan]])  # the second is formed before an early close
 
     ledger = run_ledger(bars, wishes(bars, target), Costs())
-    ticks = opening_ticks(bars, coins_of(bars)[0])
+    opened_at = [event.ts_event for event in events_of(bars) if isinstance(event.data, Opened)]
 
     assert ledger.fills["filled_at"].dt.strftime("%m-%d %H:%M").to_list() == [
         "07-02 13:30",
@@ -229,8 +229,8 @@ def test_a_wish_for_a_stock_fills_at_the_next_session_s_open_in_ledger_and_engin
         "07-08 13:30",
     ]
     assert ledger.totals.funding == 0.0
-    assert [tick.ts_event for tick in ticks] == [int(at) + 1 for at in bars.opened_at[1:]]
-    assert all(tick.ts_event > close for tick, close in zip(ticks, bars.closed_at[:-1].tolist(), strict=True))
+    assert opened_at == [int(at) + 1 for at in bars.opened_at[1:]]
+    assert all(at > close for at, close in zip(opened_at, bars.closed_at[:-1].tolist(), strict=True))
 
 
 # Symbols as people write them.

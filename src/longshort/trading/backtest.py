@@ -6,15 +6,13 @@ ours: Nautilus's own count closed positions, not equity.
 
 from importlib.util import find_spec
 
-import numpy as np
-
 from longshort.base.errors import MissingExtra
-from longshort.base.instrument import Costs
+from longshort.base.instrument import AccountTerms, Costs
 from longshort.base.journal import Journal, MemoryJournal
 from longshort.data.bars import Bars
-from longshort.policy.contract import UNITS, rates
 from longshort.policy.decider import Decider
-from longshort.policy.ledger import Ledger, ledger_from
+from longshort.policy.desk import open_desk
+from longshort.policy.ledger import NO_MARGIN, Ledger, ledger_from
 
 
 def backtest(
@@ -23,6 +21,7 @@ def backtest(
     costs: Costs,
     starting_balance: float = 100_000.0,
     journal: Journal | None = None,
+    account: AccountTerms = NO_MARGIN,
 ) -> Ledger:
     """Run a pilot over a market; every wish that lapses goes to the journal.
 
@@ -32,6 +31,6 @@ def backtest(
         raise MissingExtra("nautilus_trader", "trade")
     from longshort.trading.engine import simulate
 
-    cash = float(np.round(starting_balance * UNITS))
-    books = simulate(bars, pilot, rates(costs), cash, journal or MemoryJournal())
+    desk = open_desk(bars, costs, account, starting_balance)
+    books = simulate(bars, pilot, desk, journal or MemoryJournal())
     return ledger_from(books, bars, starting_balance)

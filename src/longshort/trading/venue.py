@@ -1,189 +1,67 @@
-"""A simulated venue on NautilusTrader that books by our contract: fills, fees and funding.
+"""What a venue does beside matching: it quotes the open; at the close it leaves, liquidates, settles and funds.
 
-The only liquidity is the one tick at each bar's open. Every order fills there whole, whatever its size.
+One module for the backtest and for the sandbox, so that both book the same. `dressed` says with what an exchange
+must be built. The order of events inside a bar is that of `policy.booking.history.book`.
 """
 
 # pyright: reportUntypedBaseClass=false, reportUnknownParameterType=false
 # NautilusTrader is compiled and has no stubs.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
-import numpy as np
 from nautilus_trader.backtest.config import SimulationModuleConfig
-from nautilus_trader.backtest.models import FeeModel, FillModel
 from nautilus_trader.backtest.modules import SimulationModule
 from nautilus_trader.core import Data
-from nautilus_trader.model.book import OrderBook
-from nautilus_trader.model.currencies import Currency
-from nautilus_trader.model.data import BookOrder, CustomData, DataType, QuoteTick
-from nautilus_trader.model.enums import BookType, CurrencyType, OrderSide
-from nautilus_trader.model.identifiers import InstrumentId, Symbol, Venue
-from nautilus_trader.model.instruments import CryptoPerpetual
-from nautilus_trader.model.objects import AccountBalance, Money, Price, Quantity
 
-from longshort.base.instrument import Instrument
-from longshort.data.bars import Bars
 from longshort.policy import booking
-from longshort.policy.contract import RAW_DIGITS, Books, Rates, Terms, contract_terms, decimals
+from longshort.policy.booking.history import book_close, book_open, forget_old_fills
+from longshort.policy.booking.inside import AT_OPEN, IN_BAR, book_exits, book_liquidations
+from longshort.policy.contract import UNMARGINED
 from longshort.policy.ledger import unknown_funding
+from longshort.trading.books import VenueBooks
+from longshort.trading.coins import Coin
+from longshort.trading.events import CLOSED, OPENED, Closed, Opened
+from longshort.trading.fills import BookedFees, BookedPrices
+from longshort.trading.forced import carry_out
 
-MONEY_DIGITS = 8
-MONEY_RAW = 10 ** (RAW_DIGITS - MONEY_DIGITS)  # Nautilus's raw money per unit of 1e-8
-
-
-class Closed(Data):
-    """All coins' bars of one closing instant: row `row` of the market."""
-
-    def __init__(self, row: int, market: Bars) -> None:
-        self.row = row
-        self.market = market
-        self._closed_at = int(market.closed_at[row])
-
-    @property
-    def bars(self) -> Bars:
-        """The one row that just closed: all that a pilot ever sees."""
-        return self.market[self.row : self.row + 1]
-
-    @property
-    def ts_event(self) -> int:
-        """The closing instant."""
-        return self._closed_at
-
-    @property
-    def ts_init(self) -> int:
-        """The closing instant: nothing of the bar is known before."""
-        return self._closed_at
+BEFORE_ANYBODY = 100  # message priority: the venue is done before the strategy, at 0, sees the event
 
 
-CLOSED = DataType(Closed)
+def dressed(books: VenueBooks) -> dict[str, Any]:
+    """What to build a `SimulatedExchange` with, in a backtest or in the sandbox, so that it books by our contract."""
+    return {
+        "modules": [Settlement(books)],
+        "fill_model": BookedPrices(books),
+        "fee_model": BookedFees(books),
+        "bar_execution": False,
+    }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Coin:
-    """One column of the market as Nautilus knows it; lots and ticks convert without rounding."""
+class Settlement(SimulationModule):
+    """All that happens to an account without an order of its own, before anyone decides anything."""
 
-    asset: int
-    symbol: str
-    terms: Terms
-    perpetual: CryptoPerpetual
-    raw_tick: int
-    raw_lot: int
-
-    def ticks(self, price: Price) -> float:
-        """A price in ticks."""
-        return float(price.raw // self.raw_tick)
-
-    def price(self, ticks: float) -> Price:
-        """Ticks as a price."""
-        return Price.from_raw(int(ticks) * self.raw_tick, self.perpetual.price_precision)
-
-    def lots(self, quantity: Quantity) -> float:
-        """A quantity in lots."""
-        return float(quantity.raw // self.raw_lot)
-
-    def quantity(self, lots: float) -> Quantity:
-        """Lots, whatever their sign, as a quantity."""
-        return Quantity.from_raw(abs(int(lots)) * self.raw_lot, self.perpetual.size_precision)
-
-
-def coins_of(bars: Bars) -> list[Coin]:
-    """Every coin of a market, in column order."""
-    venue, terms = Venue(bars.venue.upper().replace("-", "_")), contract_terms(bars.instruments)
-    return [
-        Coin(
-            asset=asset,
-            symbol=instrument.symbol,
-            terms=terms[asset],
-            perpetual=_perpetual(instrument, venue),
-            raw_tick=int(instrument.tick.scaleb(RAW_DIGITS)),
-            raw_lot=int(instrument.lot.scaleb(RAW_DIGITS)),
-        )
-        for asset, instrument in enumerate(bars.instruments)
-    ]
-
-
-def currency(code: str) -> Currency:
-    """A currency to 1e-8, whatever Nautilus thinks that its precision should be."""
-    return Currency(code, MONEY_DIGITS, 0, code, CurrencyType.CRYPTO)
-
-
-def opening_ticks(bars: Bars, coin: Coin) -> list[QuoteTick]:
-    """One tick per bar after the first, at its open, a nanosecond after the close before it."""
-    rows = np.flatnonzero(bars.present[1:, coin.asset]) + 1
-    opens = bars.open[rows, coin.asset].tolist()
-    prices = [coin.price(booking.price_ticks(price, coin.terms)) for price in opens]
-    opened_at = (bars.opened_at[rows] + 1).tolist()
-    lot = coin.quantity(1.0)
-    return [
-        QuoteTick(coin.perpetual.id, price, price, lot, lot, at, at)
-        for price, at in zip(prices, opened_at, strict=True)
-    ]
-
-
-def closings(bars: Bars) -> list[CustomData]:
-    """One event per closing instant."""
-    return [CustomData(CLOSED, Closed(row, bars)) for row in range(len(bars))]
-
-
-class Slippage(FillModel):
-    """Fills every market order whole, slipped from the open."""
-
-    def __init__(self, coins: Sequence[Coin], rates: Rates) -> None:
-        super().__init__()
-        self._coins = {coin.perpetual.id: coin for coin in coins}
-        self._rates = rates
-
-    def get_orderbook_for_fill_simulation(
-        self, instrument: CryptoPerpetual, order: Any, best_bid: Price, best_ask: Price
-    ) -> OrderBook:
-        """A book with just what the order needs, at the slipped price."""
-        coin, buys = self._coins[instrument.id], order.side == OrderSide.BUY
-        lots = coin.lots(order.quantity) * (1.0 if buys else -1.0)
-        ticks = booking.fill_ticks(
-            coin.ticks(best_ask if buys else best_bid), lots, self._rates.slippage, coin.terms
-        )
-        book = OrderBook(instrument.id, BookType.L2_MBP)
-        side = OrderSide.SELL if buys else OrderSide.BUY
-        book.add(BookOrder(side, coin.price(ticks), order.quantity, 1), 0, 0)
-        return book
-
-
-class TakerFees(FeeModel):
-    """The taker fee of our contract."""
-
-    def __init__(self, coins: Sequence[Coin], rates: Rates) -> None:
-        super().__init__()
-        self._coins = {coin.perpetual.id: coin for coin in coins}
-        self._rates = rates
-
-    def get_commission(
-        self, _order: Any, fill_qty: Quantity, fill_px: Price, instrument: CryptoPerpetual
-    ) -> Money:
-        """The fee of one fill."""
-        coin = self._coins[instrument.id]
-        units = booking.fee_units(coin.lots(fill_qty), coin.ticks(fill_px), self._rates.fee, coin.terms)
-        return Money.from_raw(int(units) * MONEY_RAW, instrument.settlement_currency)
-
-
-class Funding(SimulationModule):
-    """Settles funding at each close on what was held through it, before anyone decides anything.
-
-    Never through `exchange.adjust_account`: it changes the previous account state in place.
-    """
-
-    def __init__(self, coins: Sequence[Coin], books: Books) -> None:
+    def __init__(self, books: VenueBooks) -> None:
         super().__init__(SimulationModuleConfig())
-        self._coins = {coin.perpetual.id: coin for coin in coins}
         self._books = books
+        self._margined = books.desk.account.mode != UNMARGINED
+
+    def register_venue(self, exchange: Any) -> None:
+        """Listen to a venue's fills, and to the opens and closes of the market."""
+        super().register_venue(exchange)
+        self._books.open_at(exchange)
+        heard = {
+            "events.fills.*": self._books.on_fill,
+            f"data.{OPENED.topic}": self.on_opened,
+            f"data.{CLOSED.topic}": self.on_closed,
+        }
+        for topic, handler in heard.items():
+            exchange.msgbus.subscribe(topic, handler, priority=BEFORE_ANYBODY)
 
     def pre_process(self, data: Data) -> None:
         """Nothing happens before matching."""
 
     def process(self, ts_now: int) -> None:
-        """Nothing happens after matching: closings arrive as events."""
+        """Nothing happens after matching: opens and closes arrive as events."""
 
     def reset(self) -> None:
         """One run, one module."""
@@ -191,68 +69,62 @@ class Funding(SimulationModule):
     def log_diagnostics(self, logger: Any) -> None:
         """Nothing to say."""
 
+    def on_opened(self, opened: Opened) -> None:
+        """Liquidate what the open liquidates; quote the coins that have an order waiting."""
+        books, row, at = self._books, opened.row, opened.ts_event
+        books.row = row
+        if self._margined and books.holds:
+            book_liquidations(row, AT_OPEN, books.desk, books.books)
+            self._carry_out(at)
+        forget_old_fills(row, books.desk, books.books)
+        for asset in books.waiting:
+            if opened.market.present[row, asset]:
+                coin = books.coins[asset]
+                self._quote(coin, float(opened.market.open[row, asset]), at)
+
     def on_closed(self, closed: Closed) -> None:
-        """Pay or receive; raise `NotComputable` where the rate of a held coin is unknown."""
-        market, row = closed.market, closed.row
-        if np.isnan(market.funding_rate[row]).all() and market.funding_covered[row].all():
-            return
-        paid = sum(
-            self._settle(row, market, self._coins[position.instrument_id], position)
-            for position in self.cache.positions_open()
-        )
-        if paid:
-            self._adjust(-int(paid) * MONEY_RAW, closed.ts_event)
+        """Fill or take back what rests, leave, liquidate, settle; raise `NotComputable` where funding is unknown."""
+        books, row, at = self._books, closed.row, closed.ts_event
+        books.row = row
+        if books.waiting:
+            book_open(row, books.desk, books.books)
+            self._carry_out(at)
+            self._take_back()
+        if books.holds:
+            book_exits(row, books.desk, books.books)
+            self._carry_out(at)
+            if self._margined:
+                book_liquidations(row, IN_BAR, books.desk, books.books)
+                self._carry_out(at)
+        unknown = book_close(row, books.desk, books.books)
+        if unknown >= 0:
+            raise unknown_funding(books.coins[unknown].symbol, at)
+        self._pay_funding(at)
 
-    def _settle(self, row: int, market: Bars, coin: Coin, position: Any) -> float:
-        if not market.listed[row, coin.asset]:
-            return 0.0
-        if not market.funding_covered[row, coin.asset] and not market.coins([coin.asset]).ended[row, 0]:
-            raise unknown_funding(coin.symbol, int(market.closed_at[row]))
-        rate = float(market.funding_rate[row, coin.asset])
-        if np.isnan(rate):
-            return 0.0
-        last = int(np.flatnonzero(market.present[: row + 1, coin.asset])[-1])
-        mark = booking.price_ticks(float(market.close[last, coin.asset]), coin.terms)
-        paid = booking.funding_units(held_lots(position, coin), mark, rate, coin.terms)
-        self._books.entries["funding"][row, coin.asset] = paid
-        return paid
+    def _quote(self, coin: Coin, opened: float, at: int) -> None:
+        """The open, on both sides; where an order rests, a tick beyond it, so that it is not taken."""
+        held = self._books.desk.held[coin.asset]
+        if held["limit"] > 0.0:
+            low = float(held["limit"]) - (held["order"] < 0.0)
+            tick = coin.quote(low, low + 1.0, at)
+        else:
+            ticks = booking.price_ticks(opened, coin.terms)
+            tick = coin.quote(ticks, ticks, at)
+        self.exchange.process_quote_tick(tick)
 
-    def _adjust(self, raw: int, settled_at: int) -> None:
-        account = self.exchange.get_account()
-        old = account.balance()
-        new = AccountBalance(
-            total=Money.from_raw(old.total.raw + raw, old.total.currency),
-            locked=old.locked,
-            free=Money.from_raw(old.free.raw + raw, old.total.currency),
-        )
-        self.exchange.exec_client.generate_account_state(
-            balances=[new], margins=list(account.margins().values()), reported=True, ts_event=settled_at
-        )
+    def _carry_out(self, at: int) -> None:
+        for due in self._books.gather():
+            carry_out(self.exchange, due, at)
 
+    def _take_back(self) -> None:
+        for order in self.exchange.get_open_orders():
+            self.exchange.get_matching_engine(order.instrument_id).cancel_order(order)
 
-def held_lots(position: Any, coin: Coin) -> float:
-    """A Nautilus position in signed lots."""
-    lots = coin.lots(position.quantity)
-    return lots if position.is_long else -lots
-
-
-def _perpetual(instrument: Instrument, venue: Venue) -> CryptoPerpetual:
-    symbol, settle = Symbol(instrument.symbol), currency(instrument.settle)
-    tick, lot, size = instrument.tick, instrument.lot, instrument.contract_size
-    return CryptoPerpetual(
-        instrument_id=InstrumentId(symbol, venue),
-        raw_symbol=symbol,
-        base_currency=currency(instrument.base),
-        quote_currency=settle,
-        settlement_currency=settle,
-        is_inverse=False,
-        price_precision=decimals(tick),
-        size_precision=decimals(lot),
-        price_increment=Price(tick, decimals(tick)),
-        size_increment=Quantity(lot, decimals(lot)),
-        multiplier=Quantity(size, decimals(size)),
-        ts_event=0,
-        ts_init=0,
-        margin_init=Decimal(0),
-        margin_maint=Decimal(0),
-    )
+    def _pay_funding(self, at: int) -> None:
+        """In the order of the coins, as it was booked: a settled position's fill stands between two payments."""
+        funding, first = self._books.books.entries["funding"][self._books.row], 0
+        for due in self._books.gather():
+            self._books.post(-float(funding[first : due.coin.asset].sum()), at)
+            carry_out(self.exchange, due, at)
+            first = due.coin.asset
+        self._books.post(-float(funding[first:].sum()), at)
