@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from longshort._commands import data_app
+from longshort._commands import data_app, live_app
 from longshort._commands.options import AsJson, Overrides, Pictures, Refine, StudyPath, exit_unless, exit_with
 from longshort.base.errors import LongshortError
 
@@ -195,13 +195,7 @@ def audit(  # noqa: PLR0913 each is an option
     exit_with(leaks.audit(Study.load(study, overrides or ()) if study else None, asked))
 
 
-@app.command()
-def forecast(study: StudyPath, overrides: Overrides = None, *, as_json: AsJson = False) -> None:
-    """Print the distribution of the coming bars, and draw it."""
-    from longshort._commands import run
-    from longshort.base.settings import Study
-
-    run.forecast(Study.load(study, overrides or ()), as_json=as_json)
+app.add_typer(live_app.app)
 
 
 @app.command()

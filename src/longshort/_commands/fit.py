@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from longshort.base.clock import SystemClock, format_instant
-from longshort.base.errors import DataError, StudyError
+from longshort.base.clock import SystemClock
+from longshort.base.errors import StudyError
 from longshort.base.jobs import run_jobs, usable_processors
 from longshort.base.settings import Study
 from longshort.data.bars import Bars
@@ -19,8 +19,9 @@ from longshort.models.forecaster import Forecaster
 from longshort.models.lstm import FittedLSTM
 from longshort.models.opponents import model_name, model_of
 from longshort.study.folds import Fold
+from longshort.study.following import resume
 from longshort.study.market import Market, load_bars, open_market
-from longshort.study.recipe import named_recipe, recipe_digest
+from longshort.study.recipe import recipe_digest
 from longshort.study.run import job_cache, versions
 from longshort.study.walk import member_job, opponent_job, past_of
 
@@ -101,16 +102,7 @@ def memory_at(market: Market, known_until: int) -> dict[str, np.ndarray]:
 
 def going_on(study: Study, bundle: Bundle, bars: Bars) -> Panel:
     """The panel of the bars that follow the bundle's memory; raise `DataError` where some between are not at hand."""
-    stream = named_recipe(study, bundle.names).stream(bars.symbols)
-    stream.restore(bundle.memory)
-    since = bars[len(bars.until(stream.last_closed_at)) :]
-    known = np.array([stream.last_closed_at], dtype=np.int64)
-    row = int(bars.calendar.rows(known, bars.interval)[0])
-    if not len(since) or int(since.grid_row[0]) != row + 1:
-        raise DataError(
-            f"the bars at hand do not go on where the model's memory ends, {format_instant(stream.last_closed_at)}.",
-            remedy="Fetch what is missing since then, or train again with `longshort train STUDY`.",
-        )
+    stream, since = resume(study, bundle, bars)
     return stream.extend(since)
 
 

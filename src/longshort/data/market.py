@@ -106,7 +106,7 @@ def simulation_of(settings: DataSettings) -> Simulation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Columns:
+class Columns:
     """The series of each chosen coin: its bars, its funding, and what else was measured, where it is on record."""
 
     bars: list[Series]
@@ -115,23 +115,25 @@ class _Columns:
 
     @property
     def all(self) -> list[Series]:
+        """Every series, coin by coin."""
         coins = zip(self.bars, self.funding, *self.gauges.values(), strict=True)
         return [series for coin in coins for series in coin if series]
 
 
 def series_of(lake: Lake, settings: DataSettings) -> list[Series]:
     """Every series that a study reads from its lake, coin by coin; raise `DataError` where one is not there."""
-    return _columns(lake, settings).all
+    return columns_of(lake, settings).all
 
 
-def _columns(lake: Lake, settings: DataSettings) -> _Columns:
+def columns_of(lake: Lake, settings: DataSettings) -> Columns:
+    """The same, in the order that bars are laid in."""
     interval = Interval.parse(settings.interval)
     venue = _venue(lake, settings.venue)
     chosen = _chosen(lake, venue, interval, settings.symbols)
     gauges = measured(lake, venue, interval, chosen)
     if settings.spot_venue:
         gauges["spot_close"] = spot(lake, settings.spot_venue, interval, chosen)
-    return _Columns(
+    return Columns(
         bars=[Series.bars(venue, interval, symbol) for symbol in chosen],
         funding=[there(lake, Series(venue, FUNDING, symbol)) for symbol in chosen],
         gauges=gauges,
@@ -139,25 +141,30 @@ def _columns(lake: Lake, settings: DataSettings) -> _Columns:
 
 
 def _from_lake(lake: Lake, settings: DataSettings, report: Report) -> Bars:
-    columns = _columns(lake, settings)
+    columns = columns_of(lake, settings)
     certificates = certificates_of(lake, columns.all, calendar=settings.calendar, report=report)
     refuse_broken(certificates, settings.accept_broken)
+    laid = lay(lake, columns, settings)
+    origins = [(origin_of(c), c.venue == columns.bars[0].venue) for c in certificates]
+    return replace(
+        laid, origins=tuple(o if is_own else replace(o, kind=f"spot {o.kind}") for o, is_own in origins)
+    )
+
+
+def lay(lake: Lake, columns: Columns, settings: DataSettings) -> Bars:
+    """What a lake holds of some series on one grid, as it was told; the rows are read with `lake.read`."""
     rows = {series.symbol: lake.read(series) for series in columns.bars}
     instruments = _instruments(lake, columns.bars[0].venue, settings.calendar, rows)
     calendar = _calendar(settings.calendar, instruments)
     if not isinstance(calendar, AlwaysOpen):
         instruments = [replace(i, has_funding=False) for i in instruments]
-    laid = assemble(
+    return assemble(
         Interval.parse(settings.interval),
         instruments,
         list(rows.values()),
         [_settlements(lake.read(series)) if series else NO_SETTLEMENTS for series in columns.funding],
         calendar=calendar,
         gauges={name: [sampled(lake, s) for s in column] for name, column in columns.gauges.items()},
-    )
-    origins = [(origin_of(c), c.venue == columns.bars[0].venue) for c in certificates]
-    return replace(
-        laid, origins=tuple(o if is_own else replace(o, kind=f"spot {o.kind}") for o, is_own in origins)
     )
 
 

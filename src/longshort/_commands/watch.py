@@ -1,0 +1,170 @@
+"""A study's trained model at its venue: every close from the last one recorded on, with its forecast and wishes.
+
+The lake is brought up to date first, the features go on from the bundle's memory, and from then on each closed row is
+stepped as it comes. `forecast --follow` and `signals --follow` both look through here.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from longshort._commands.fit import bundle_folder
+from longshort._commands.terminal import note
+from longshort.base.clock import Interval
+from longshort.base.settings import Study
+from longshort.connect.exchange import Exchange
+from longshort.data.bars import Bars
+from longshort.data.certificate.patterns import dead_bars
+from longshort.data.closing import Close, Closing, Patience, bring_up
+from longshort.data.lake import Lake, Measure, Series
+from longshort.data.market import columns_of, find_lake
+from longshort.data.tail import MILLISECOND, Tail
+from longshort.data.wish import Wish
+from longshort.models.bundle import Bundle
+from longshort.models.forecast import Forecast
+from longshort.models.opponents import model_of
+from longshort.policy.exposure import Wishes
+from longshort.policy.steering import Rule, Steering
+from longshort.study.following import Following, Trained
+from longshort.study.market import load_bars, open_market
+from longshort.study.mood import with_news
+from longshort.study.recipe import named_recipe, recipe_digest
+from longshort.study.walk import past_of
+
+LATE_S = 2.0  # a forecast that comes later than this after its close says so
+KEPT_CONTEXTS = (
+    3  # how many contexts of a network the bars in memory reach back: what may have to be stepped again
+)
+MEASURED: dict[str, Measure] = {
+    "funding": "funding",
+    "mark_close": "mark",
+    "index_close": "index",
+    "open_interest": "open-interest",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """One close: when its bars were there, its row, what is believed, and what is wished."""
+
+    close: Close
+    row: Bars
+    forecast: Forecast
+    wishes: Wishes
+
+    @property
+    def is_late(self) -> bool:
+        """True where it came too late to act on as a backtest would have."""
+        return self.close.delay_s > LATE_S
+
+
+def trained_model(study: Study, bars: Bars) -> Trained:
+    """The study's bundle; or, where its model needs none, what it learns from the bars at hand."""
+    model, context = model_of(study), 2 * study.model.restart_rows
+    if model is None:
+        bundle = Bundle.load(bundle_folder(study))
+        bundle.check(study, bars.symbols, study.features.names or bundle.names, recipe_digest(study))
+        return Trained(
+            fitted=bundle.fitted,
+            recipe=named_recipe(study, bundle.names),
+            memory=bundle.memory,
+            name=bundle.content,
+            context_rows=context,
+        )
+    market = open_market(study)
+    fitted = model.fit(past_of(market, market.final_fold()))
+    return Trained(
+        fitted=fitted,
+        recipe=market.recipe,
+        memory={},
+        name=study.digest(),
+        context_rows=max(context, getattr(fitted, "context_rows", 0)),
+    )
+
+
+def steering_of(study: Study, bars: Bars) -> Steering:
+    """The study's rule, holding nothing."""
+    rule = Rule(policy=study.policy, costs=study.costs.record, bars_per_year=bars.bars_per_year)
+    return Steering(rule, bars.symbols)
+
+
+class Watch:
+    """A study at its venue; `after` is the last close that was recorded, None: the newest one at hand."""
+
+    def __init__(self, study: Study, exchange: Exchange, *, patience: Patience | None = None) -> None:
+        self.study = study
+        self._exchange = exchange
+        self._patience = patience
+        self._lake = Lake(find_lake(study.data.lake, study.folder))
+
+    async def prepare(self) -> None:
+        """Bring the lake up to date and load the model; raise as `forecast` does."""
+        self.wish = _wish(self.study, self._lake)
+        await bring_up(self._exchange, self._lake, self.wish, note)
+        self.bars = load_bars(self.study)
+        self.trained = trained_model(self.study, self.bars)
+
+    def folder(self, kind: str) -> Path:
+        """Where this study, with this model, keeps what it has said."""
+        return self.study.folder / "runs" / f"{kind}-{self.study.digest()[:6]}-{self.trained.name[:6]}"
+
+    def now(self) -> int:
+        """The machine's clock."""
+        return self._exchange.timing.now()
+
+    async def closes(self, after: int | None = None) -> AsyncGenerator[Seen]:
+        """Every close after `after`, for ever, each with all coins."""
+        after = int(self.bars.closed_at[-1]) if after is None else after
+        known = self.bars.until(after)
+        following = Following(self.trained, steering_of(self.study, self.bars), known)
+        tail = Tail(self._lake, self.study.data, self.bars, rows=KEPT_CONTEXTS * self.trained.context_rows)
+        closing = Closing(self._exchange, tail, self.wish, lake=self._lake, patience=self._patience, say=note)
+        async with aclosing(closing.closes(after)) as closes:
+            async for close in closes:
+                yield self._seen(following, tail, close)
+
+    def _seen(self, following: Following, tail: Tail, close: Close) -> Seen:
+        bars = with_news(tail.lay(), self.study)
+        t = int(np.searchsorted(bars.closed_at, close.closed_at))
+        row = bars[t : t + 1]
+        forecast, wishes = following.step(row, None if close.changed_at is None else bars[:t])
+        return Seen(close=close, row=row, forecast=forecast, wishes=wishes)
+
+
+def _wish(study: Study, lake: Lake) -> Wish:
+    """What the study's features read, of coins that still trade, since the first of these series ended."""
+    interval = Interval.parse(study.data.interval)
+    columns = columns_of(lake, study.data)
+    bars_end = {series.symbol: _last_at(lake, series) for series in columns.bars}
+    dead_at = max(bars_end.values()) - dead_bars(interval) * interval.ns
+    symbols = tuple(symbol for symbol, at in bars_end.items() if at > dead_at)
+    measures = _measures(study)
+    others = [s for s in columns.all if s.symbol in symbols and s.measure in measures]
+    since_at = min(
+        [bars_end[symbol] + interval.ns for symbol in symbols] + [_last_at(lake, s) for s in others]
+    )
+    return Wish(
+        venue=columns.bars[0].venue,
+        symbols=symbols,
+        interval=interval,
+        since_at=since_at,
+        measures=("bars", *measures),
+        source="rest",
+    )
+
+
+def _measures(study: Study) -> tuple[Measure, ...]:
+    """What a network reads beside bars."""
+    if model_of(study) is not None:
+        return ()
+    recipe = named_recipe(study, Bundle.load(bundle_folder(study)).names)
+    needs = {need for name in recipe.columns for need in recipe.catalog[name].needs}
+    return tuple(measure for need, measure in MEASURED.items() if need in needs)
+
+
+def _last_at(lake: Lake, series: Series) -> int:
+    rows = lake.read(series)
+    return int(rows.to_series(0).to_physical()[-1]) * MILLISECOND if len(rows) else 0
