@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import jaxtyping
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
@@ -20,12 +21,29 @@ settings.register_profile("ci", max_examples=100, deadline=None, suppress_health
 settings.load_profile("ci" if os.environ.get("CI") else "fast")
 
 
+# Whole runs go without checks of types, as a user's do: the checks take ten times what one step takes, and the tests
+# of the parts make them.
+WHOLE_RUNS = frozenset(
+    {
+        *("test_api", "test_audit_command", "test_audit_pipeline", "test_backtest", "test_cli", "test_docs"),
+        *("test_drift", "test_evidence", "test_explain", "test_export", "test_flags", "test_pilot"),
+        *("test_refine", "test_schemes", "test_tuning"),
+    }
+)
+
+
 class Said(NamedTuple):
     """How a command ended, and what it said."""
 
     code: int
     out: str
     err: str
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _types_unchecked_in_whole_runs(request: pytest.FixtureRequest) -> None:
+    module = request.module.__name__.rpartition(".")[2]
+    jaxtyping.config.update("jaxtyping_disable", module in WHOLE_RUNS)
 
 
 @pytest.fixture(scope="session")
