@@ -41,9 +41,15 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def came_of(target: np.ndarray, unit: float = 0.01) -> Came:
-    cells = torch.tensor(target, dtype=torch.float32)
+    return scored_everywhere(torch.tensor(target, dtype=torch.float32), unit)
+
+
+def scored_everywhere(target: torch.Tensor, unit: float) -> Came:
     return Came(
-        target=cells, scored=torch.ones_like(cells, dtype=torch.bool), unit=torch.full_like(cells, unit)
+        target=target,
+        scored=torch.ones_like(target, dtype=torch.bool),
+        unit=torch.full_like(target, unit),
+        funding=0.2 * unit * torch.sin(torch.arange(target[..., :1].numel())).reshape(target[..., :1].shape),
     )
 
 
@@ -100,7 +106,7 @@ def test_the_gradient_is_the_slope_of_the_loss(key: str, rng) -> None:
     head = head_named(key, COSTS)
     raw = torch.tensor(rng.normal(size=(3, 1, HORIZONS, head.width)), requires_grad=True)
     target = torch.tensor(rng.normal(size=(3, 1, HORIZONS)))
-    came = Came(target=target, scored=torch.ones_like(target).bool(), unit=torch.full_like(target, 0.01))
+    came = scored_everywhere(target, 0.01)
 
     assert torch.autograd.gradcheck(lambda given: head.loss(given, came), raw, atol=1e-6)
 
@@ -337,13 +343,14 @@ LEDGER_WISHES = np.array([0.5, -0.3, -0.3, 0.8])
 LEDGER_REACH = np.array([0.1, 0.06, 0.08, 0.3])
 
 
-def ledger_of(reach: np.ndarray = LEDGER_REACH) -> tuple[torch.Tensor, Came]:
-    """Four bars of one coin, at one horizon."""
-    second = np.log(np.expm1(reach * np.log(2.0) / 0.2))
+def ledger_of(funding: np.ndarray | None = None) -> tuple[torch.Tensor, Came]:
+    """Four bars of one coin, at one horizon; nothing is settled unless told."""
+    second = np.log(np.expm1(LEDGER_REACH * np.log(2.0) / 0.2))
     raw = torch.tensor(np.stack([np.arctanh(LEDGER_WISHES), second], axis=-1)).reshape(4, 1, 1, 2)
     target = torch.tensor(LEDGER_RETURNS / LEDGER_UNITS).reshape(4, 1, 1)
     unit = torch.tensor(LEDGER_UNITS).reshape(4, 1, 1)
-    return raw, Came(target=target, scored=torch.ones(4, 1, 1, dtype=torch.bool), unit=unit)
+    paid = torch.tensor(np.zeros(4) if funding is None else funding).reshape(4, 1, 1)
+    return raw, Came(target=target, scored=torch.ones(4, 1, 1, dtype=torch.bool), unit=unit, funding=paid)
 
 
 # zone over unit     exposure   exposure (exp(return) - 1)   moved   paid = 0.0006 moved   net
@@ -362,6 +369,28 @@ def test_the_utility_of_positions_is_that_of_a_ledger_worked_by_hand() -> None:
     np.testing.assert_allclose(loss.ravel().numpy(), by_hand, atol=1e-6)
 
 
+# exposure   paid by a long   net before       net
+#  50.0        .0010           0.502508354      0.452508354
+# -20.0        .0              0.354026534      0.354026534
+# -27.5       -.0020          -0.142343865     -0.197343865    a short pays a negative rate
+#  50.0        .0005           0.709153231      0.684153231
+LEDGER_FUNDING = np.array([0.0010, 0.0, -0.0020, 0.0005])
+LEDGER_FUNDED = np.array([0.452508354, 0.354026534, -0.197343865, 0.684153231])
+
+
+@pytest.mark.parametrize(
+    ("key", "worked"),
+    [
+        ("position-utility", -10.0 * np.log1p(LEDGER_FUNDED / 10.0)),
+        ("position-sharpe", -LEDGER_FUNDED / np.sqrt(LEDGER_FUNDED.var() + 1e-6)),
+    ],
+)
+def test_funding_is_paid_by_longs_as_in_a_ledger_worked_by_hand(key: str, worked: np.ndarray) -> None:
+    loss = head_named(key, COSTS).loss(*ledger_of(LEDGER_FUNDING))
+
+    np.testing.assert_allclose(loss.ravel().numpy(), worked, atol=3e-6)
+
+
 def test_the_mean_loss_of_positions_is_minus_the_sharpe_ratio_of_a_ledger_worked_by_hand() -> None:
     loss = head_named("position-sharpe", COSTS).loss(*ledger_of())
 
@@ -372,7 +401,7 @@ def test_the_mean_loss_of_positions_is_minus_the_sharpe_ratio_of_a_ledger_worked
 def test_only_the_first_horizon_of_a_position_is_learnt(key: str, rng) -> None:
     raw = torch.tensor(rng.normal(size=(*CELLS, 2)), requires_grad=True)
     target = torch.tensor(rng.normal(size=CELLS))
-    came = Came(target=target, scored=torch.ones(CELLS, dtype=torch.bool), unit=torch.full_like(target, 0.01))
+    came = scored_everywhere(target, 0.01)
 
     head_named(key, COSTS).loss(raw, came).sum().backward()
 
@@ -444,7 +473,7 @@ def small_study(**sections: dict[str, object]) -> Study:
 def past_of_noise() -> Past:
     bars = simulate_market(2, 1_200, seed=3).bars
     panel = FeatureStream(bars.symbols, names_on_record(bars)).extend(bars)
-    return Past.cut(panel, make_targets(bars, (1, 4)), range(760, 1_000), range(1_004, 1_100))
+    return Past.cut(panel, make_targets(bars, (1, 4), funding=True), range(760, 1_000), range(1_004, 1_100))
 
 
 def test_a_trainer_counts_the_costs_of_the_study() -> None:

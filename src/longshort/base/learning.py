@@ -41,6 +41,11 @@ class ModelSettings(Section):
     restart_rows: int = Field(default=256, ge=32)
     folder: Path = Field(default=Path(), exclude=True)
 
+    @property
+    def learns_positions(self) -> bool:
+        """Whether the head learns what to hold, from what holding earns after costs and funding."""
+        return self.head.startswith("position-")
+
 
 class TrainingSettings(Section):
     """How the network is fitted, and how a fitted one is refined on new bars.

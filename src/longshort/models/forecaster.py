@@ -31,11 +31,9 @@ class Past:
     ) -> "Past":
         """Cut the past off after the last bar that the targets of `validation` need."""
         known = validation.stop - 1 + max(targets.horizons) + 1
-        returns = targets.log_return[:known].copy()
-        returns[~targets.known_by(known)[:known]] = np.nan
         return cls(
             panel=panel[:known],
-            targets=Targets(horizons=targets.horizons, log_return=returns),
+            targets=targets.as_of(known),
             train=train,
             validation=validation,
             names=names or panel.names,

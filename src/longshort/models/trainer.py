@@ -2,8 +2,9 @@
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from longshort.base.learning import ModelSettings, TrainingSettings
-from longshort.models.chunks import Chunks, chunk_starts
+from longshort.models.chunks import Chunks, Starts, chunk_starts
 from longshort.models.device import device_of, precision_of
 from longshort.models.forecaster import Past
 from longshort.models.heads.catalog import head_named
@@ -58,7 +59,8 @@ class Trainer:
         self._origin = origin
         self._device = device_of(training)
         self._precision = precision_of(training, self._device)
-        self._chunks = Chunks(past, scaler, training, self._device)
+        self._charged = model.learns_positions
+        self._chunks = Chunks(past, scaler, training, self._device, charged=self._charged)
         self._config = NetworkConfig(
             inputs=self._chunks.inputs, horizons=self._chunks.horizons, coins=self._chunks.coins, model=model
         )
@@ -71,7 +73,8 @@ class Trainer:
     def restart(self, learn: range) -> None:
         """Descend anew from the first step, and learn from these rows; the data are held once for both descents."""
         training = self.training
-        self._pools = _pools(self._past, training, learn, self._origin)
+        starts = partial(chunk_starts, self._past, training, charged=self._charged)
+        self._pools = _pools(starts, training, learn, self._origin)
         self._rng = np.random.default_rng(self._seed)
         torch.manual_seed(self._seed)
         self.network = Network(self._config)
@@ -164,14 +167,14 @@ class Trainer:
 
 
 def _pools(
-    past: Past, training: TrainingSettings, learn: range, origin: Origin | None
-) -> list[tuple[np.ndarray, int]]:
+    starts: Callable[[range], Starts], training: TrainingSettings, learn: range, origin: Origin | None
+) -> list[tuple[Starts, int]]:
     """Where chunks may start, and how many of a batch do there."""
-    new = chunk_starts(past, training, learn)
+    new = starts(learn)
     old = round(training.replay_share * training.batch_chunks) if origin else 0
     pools = [(new, training.batch_chunks - old)]
     if origin and old:
-        pools.append((chunk_starts(past, training, origin.replay), old))
+        pools.append((starts(origin.replay), old))
     return [pool for pool in pools if pool[1]]
 
 

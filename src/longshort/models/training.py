@@ -80,7 +80,10 @@ class Task:
         past, panel = self.past, self.past.panel
         settings = (self.model.model_dump_json(), self.training.model_dump_json(exclude=set(IRRELEVANT)))
         rows = f"{self.seed} {past.train} {past.validation} {past.names} {past.targets.horizons} {self.training.costs}"
-        return digest(*settings, rows, panel.values, panel.usable, panel.restart, past.scaled_targets())
+        funding = () if past.targets.funding is None else (past.targets.funding,)
+        return digest(
+            *settings, rows, panel.values, panel.usable, panel.restart, past.scaled_targets(), *funding
+        )
 
 
 def fit_member(

@@ -36,8 +36,7 @@ class Market:
         """Compute the panel and the targets of some bars; the features are chosen before the first test row."""
         recipe = recipe or recipe_of(study, bars[: first_test_row(study, bars)])
         panel = recipe.stream(bars.symbols).extend(bars)
-        targets = make_targets(bars, study.target.horizons)
-        return cls(study=study, bars=bars, panel=panel, targets=targets, recipe=recipe)
+        return cls(study=study, bars=bars, panel=panel, targets=targets_of(study, bars), recipe=recipe)
 
     def stream(self) -> FeatureStream:
         """The stream that turns this market's bars into panel rows, at its beginning."""
@@ -88,6 +87,11 @@ class Market:
     def least_train_bars(self) -> int:
         """The warm-up of the slowest feature and two chunks: fewer could not be trained on."""
         return self.recipe.warmup_rows + 2 * self.study.training.chunk_bars
+
+
+def targets_of(study: Study, bars: Bars) -> Targets:
+    """What came after every row, with the funding that a head which learns what to hold counts."""
+    return make_targets(bars, study.target.horizons, funding=study.model.learns_positions)
 
 
 def first_test_row(study: Study, bars: Bars) -> int:

@@ -15,7 +15,6 @@ from longshort.base.errors import DataError, NotComputable
 from longshort.base.files import digest
 from longshort.base.jobs import Job, run_jobs, usable_processors
 from longshort.base.settings import Study
-from longshort.features.targets import Targets
 from longshort.models.anchor import fit_anchor
 from longshort.models.forecast import Forecast
 from longshort.models.forecaster import Past
@@ -114,14 +113,14 @@ def past_of_split(market: Market, split: Split) -> Past:
     seams = np.cumsum([len(stretch) for stretch in split.learn])[:-1]
     restart, usable = panel.restart.copy(), panel.usable.copy()
     restart[seams] = True
-    returns = np.concatenate([market.targets.log_return[s.start : s.stop] for s in split.learn])
+    targets = market.targets.gather(split.learn)
     usable[:, list(split.without)] = False
-    returns[:, list(split.without)] = np.nan
+    targets.log_return[:, list(split.without)] = np.nan
     horizon = max(market.targets.horizons)
     start = len(panel) - int(np.ceil(market.study.validation.validation_share * len(panel)))
     return Past(
         panel=replace(panel, restart=restart, usable=usable),
-        targets=Targets(horizons=market.targets.horizons, log_return=returns),
+        targets=targets,
         train=range(start - horizon + 1),
         validation=range(start, len(panel)),
         names=market.recipe.names,

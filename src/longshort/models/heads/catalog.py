@@ -25,7 +25,7 @@ HEADS = MappingProxyType(
 )
 
 
-POSITIONS = ("position-utility", "position-sharpe")  # learn what to hold, and need to know what trading costs
+POSITIONS = ("position-utility", "position-sharpe")  # learn what to hold, and need to know what that costs
 
 
 def head_named(key: str, costs: Costs | None = None) -> Head:

@@ -19,11 +19,15 @@ MemberRaw = Float32[np.ndarray, "member time asset horizon output"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Came:
-    """What came after a batch of rows: targets in volatility units (0 where not `scored`), and the unit itself."""
+    """What came after a batch of rows: targets in volatility units (0 where not `scored`), and the unit itself.
+
+    `funding`, for heads that count it, is what a long position worth 1 pays over the next bar (0 where not scored).
+    """
 
     target: Cells
     scored: Bool[Tensor, "time batch horizon"]
     unit: Cells
+    funding: Float[Tensor, "time batch 1"] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

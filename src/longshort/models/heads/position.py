@@ -5,11 +5,12 @@ each close the network names a wish from -1 to 1 and how far what is held may be
 nearest end of that zone, and stays where it is inside. With costs in proportion to what is traded nothing else can be
 best: Davis and Norman (1990), "Portfolio selection with transaction costs". Per bar it earns
 
-    exposure (exp(log return) - 1) - fill |exposure - exposure one bar earlier|
+    exposure (exp(log return) - 1 - funding) - fill |exposure - exposure one bar earlier|
 
-which is the money ledger's arithmetic but for the move between a close and the next open, and for funding. Only the
-first horizon, which must be one bar, is learnt. In training the first row of a chunk holds its wish already and pays no
-entry; where there is no bar, nothing is traded.
+where `funding` is what settles on a long position until the next close. That is the money ledger's arithmetic but for
+the move between a close and the next open. Only the first horizon, which must be one bar, is learnt. In training the
+first row of a chunk holds its wish already and pays no entry; where there is no bar, or where what it would settle is
+not on record, nothing is traded and nothing learnt.
 """
 
 import math
@@ -118,10 +119,12 @@ class SharpeHead(UtilityHead):
 
 
 def net_returns(raw: Raw, came: Came, costs: Costs) -> Float[Tensor, "time batch"]:
-    """What each exposure earns over its bar after costs, in volatility units."""
+    """What each exposure earns over its bar after costs and funding, in volatility units."""
+    assert came.funding is not None
     unit = came.unit[..., 0]
     exposure, before = exposures(raw, unit, came.scored[..., 0])
-    return exposure * torch.expm1(came.target[..., 0] * unit) - costs.fill * (exposure - before).abs()
+    earned = torch.expm1(came.target[..., 0] * unit) - came.funding[..., 0]
+    return exposure * earned - costs.fill * (exposure - before).abs()
 
 
 def exposures(

@@ -15,7 +15,6 @@ from longshort.base.errors import NotComputable
 from longshort.base.settings import Study
 from longshort.base.stage import Arrays
 from longshort.data.bars import Bars
-from longshort.features.targets import Targets, make_targets
 from longshort.models.anchor import fit_anchor, numbers
 from longshort.models.chunks import chunk_starts
 from longshort.models.forecast import StudentT
@@ -32,7 +31,7 @@ from longshort.study.audit.stages import KEPT, stages_of
 from longshort.study.audit.timeline import BarsTimeline
 from longshort.study.evaluate import truth_over
 from longshort.study.folds import Fold
-from longshort.study.market import Market
+from longshort.study.market import Market, targets_of
 from longshort.study.metrics import mean_loss, per_instant, row_losses
 from longshort.study.money import rule_of
 from longshort.study.significance import skill_test
@@ -110,8 +109,7 @@ def developed(market: Market) -> Market:
     """The market up to its holdout: no bar, and no label made of one, is sealed."""
     rows = market.development_rows
     bars = market.bars[:rows]
-    targets = make_targets(bars, market.study.target.horizons)
-    return replace(market, bars=bars, panel=market.panel[:rows], targets=targets)
+    return replace(market, bars=bars, panel=market.panel[:rows], targets=targets_of(market.study, bars))
 
 
 def fitted_arrays(names: tuple[str, ...], models: Mapping[str, Fitted]) -> Arrays:
@@ -271,7 +269,7 @@ def shuffled_skill(market: Market, fold: Fold, rng: np.random.Generator) -> Skil
     longest = max(market.study.target.horizons)
     unit = volatility_over(market.panel, market.study.target.horizons)
     scaled = _in_blocks(market.targets.log_return / unit, 8 * longest, rng)
-    other = replace(market, targets=Targets(horizons=market.targets.horizons, log_return=scaled * unit))
+    other = replace(market, targets=replace(market.targets, log_return=scaled * unit))
     law = fit_fold(other, fold)[model_name(market.study)].predict(other.panel, fold.test).law
     rows = slice(fold.test.start, fold.test.stop)
     came, width = scaled[rows, :, :1], unit[rows, :, :1]

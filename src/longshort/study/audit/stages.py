@@ -19,7 +19,7 @@ from longshort.data.bars import Bars
 from longshort.data.certificate.cleaning import clean
 from longshort.features.history import History
 from longshort.features.panel import Panel
-from longshort.features.targets import Targets, make_targets
+from longshort.features.targets import Targets
 from longshort.models.chunks import chunk_starts
 from longshort.models.forecast import Forecast
 from longshort.models.forecaster import Past
@@ -28,7 +28,7 @@ from longshort.models.opponents import model_name
 from longshort.policy.pilot import Pilot, Tenure
 from longshort.policy.rivals import RIVALS, rival_exposure
 from longshort.policy.steering import Steering, exposures
-from longshort.study.market import Market
+from longshort.study.market import Market, targets_of
 from longshort.study.money import rule_of
 from longshort.study.walk import Walk
 
@@ -248,12 +248,14 @@ def _denoised(market: Market) -> Callable[[Bars], Arrays]:
 
 
 def _ahead(market: Market) -> dict[str, int]:
-    return {f"{horizon} ahead": horizon for horizon in market.study.target.horizons}
+    funding = {"funding ahead": 1} if market.study.model.learns_positions else {}
+    return {f"{horizon} ahead": horizon for horizon in market.study.target.horizons} | funding
 
 
 def _targets(market: Market, bars: Bars) -> Arrays:
-    found = make_targets(bars, market.study.target.horizons).log_return
-    return {name: found[:, :, k] for k, name in enumerate(_ahead(market))}
+    found = targets_of(market.study, bars)
+    funding = [] if found.funding is None else [found.funding]
+    return dict(zip(_ahead(market), [*np.moveaxis(found.log_return, 2, 0), *funding], strict=True))
 
 
 def _starts(market: Market, panel: Panel) -> Int64[np.ndarray, "chunk 2"]:

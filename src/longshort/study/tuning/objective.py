@@ -4,7 +4,7 @@ A fit that comes to nothing, because it diverges or finds no room for its chunks
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from longshort.models.scale import HAR
 from longshort.models.training import Diverged, fit_member
 from longshort.study.evaluate import truth_over
 from longshort.study.folds import Fold
-from longshort.study.market import Market, code_digest
+from longshort.study.market import Market, code_digest, targets_of
 from longshort.study.metrics import per_instant
 from longshort.study.recipe import recipe_digest
 from longshort.study.tuning.ground import Ground, open_ground, shaping
@@ -86,11 +86,13 @@ def score_fold(base: Study, trial: Study, fold: Fold, seeds: Sequence[int]) -> F
     ground = open_ground(base)
     try:
         features = trial.model_copy(update={"model": base.model, "training": base.training})
-        past = past_of(_market(base, features), fold)
+        market = _market(base, features)
+        own = replace(market, targets=targets_of(trial, market.bars))  # what its head counts
+        past = past_of(own, fold)
         members = tuple(fit_member(past, trial.model, trial.training, seed) for seed in seeds)
         anchor = _anchor(base, features, fold, trial.model.anchor)
         network = FittedLSTM.of(past, trial.model, members, anchor)
-        return _scored(ground.metric, _market(base, features), fold, network)
+        return _scored(ground.metric, market, fold, network)
     except (Diverged, DataError, StudyError) as error:
         return Unfit(reason=str(error))
 
