@@ -1,5 +1,6 @@
 """Small markets and wishes for tests of money."""
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from longshort.base.clock import DAY, HOUR, Interval
-from longshort.base.instrument import Instrument
+from longshort.base.instrument import FeeTier, Instrument, MaintenanceTier
 from longshort.data.bars import Bars
 from longshort.data.funding import Settlements
 from longshort.data.instruments import infer_instrument
@@ -124,3 +125,94 @@ def real_market(folder: Path, symbols: tuple[str, ...], rows: int) -> Bars:
             for f in settled
         ],
     )
+
+
+TIERS = (  # of 40,000 and 400,000 units: the amounts join them without a step
+    MaintenanceTier(from_notional=0.0, to_notional=40_000.0, maintenance_rate=0.01, max_leverage=50.0),
+    MaintenanceTier(
+        from_notional=40_000.0,
+        to_notional=400_000.0,
+        maintenance_rate=0.025,
+        maintenance_amount=600.0,
+        max_leverage=20.0,
+    ),
+    MaintenanceTier(
+        from_notional=400_000.0,
+        to_notional=float("inf"),
+        maintenance_rate=0.05,
+        maintenance_amount=10_600.0,
+        max_leverage=10.0,
+    ),
+)
+FEES = (
+    FeeTier(maker_bps=2.0, taker_bps=5.0),
+    FeeTier(maker_bps=1.6, taker_bps=4.0, from_volume=20_000.0),
+    FeeTier(maker_bps=-0.5, taker_bps=3.0, from_volume=100_000.0),
+)
+
+
+def in_coins(tiers: tuple[MaintenanceTier, ...], price: float) -> tuple[MaintenanceTier, ...]:
+    """The tiers of a contract that settles in a coin of some price."""
+    return tuple(
+        replace(
+            tier,
+            from_notional=tier.from_notional / price,
+            to_notional=tier.to_notional / price,
+            maintenance_amount=tier.maintenance_amount / price,
+        )
+        for tier in tiers
+    )
+
+
+def stormy_market(rows: int, coins: int, rng: np.random.Generator, *, inverse: bool = False) -> Bars:
+    """Up to several percent an hour, gaps, mark prices beside the last ones, absent bars, an expiry, a delisting."""
+    instruments, opens, closes = [], [], []
+    for asset in range(coins):
+        price, tick = (20_000.0, "0.5") if inverse else (100.0, "0.01")
+        name = f"{'BTC' if inverse else 'CO' + 'ABCD'[asset]}USDT"
+        made = coin(
+            name if not inverse else "BTCUSD." + "ABCD"[asset],
+            tick=tick,
+            lot="1" if inverse else "0.01",
+            size="10" if inverse else "1",
+            inverse=inverse,
+        )
+        if inverse:
+            made = replace(made, base="BTC", quote="USD", settle="BTC")
+        expires = FIRST_CLOSED_AT + HOUR * (rows * 3 // 4) if asset == 1 else None
+        tiers = in_coins(TIERS, 20_000.0) if inverse else TIERS
+        fees = tuple(replace(f, from_volume=f.from_volume / 20_000) for f in FEES) if inverse else FEES
+        instruments.append(replace(made, tiers=tiers, fees=fees, expires_at=expires, max_leverage=50.0))
+        jumps = rng.normal(0, 0.2, 2 * rows) * (rng.random(2 * rows) < 0.01)
+        walk = price * np.exp(np.cumsum(rng.standard_t(4, 2 * rows) * 0.012 + jumps))
+        opens.append(walk[0::2])
+        closes.append(walk[1::2])
+    grid = float(instruments[0].tick)
+    opened, closed = (np.round(np.stack(p, axis=1) / grid) * grid for p in (opens, closes))
+    gone = rng.random(closed.shape) < 0.03
+    opened[gone] = closed[gone] = np.nan
+    listed = np.ones(closed.shape, dtype=bool)
+    listed[rows * 5 // 6 :, 0] = coins < 3
+    opened[~listed] = closed[~listed] = np.nan
+    rate = np.full(closed.shape, np.nan)
+    rate[::8] = rng.normal(0, 1e-4, rate[::8].shape).round(8)
+    bars = market(instruments, opened, closed, rate=rate, listed=listed)
+    wide = [np.exp(np.abs(rng.standard_t(4, closed.shape)) * 0.01) for _ in range(2)]
+    high, low = bars.high * wide[0], bars.low / wide[1]
+    near = np.exp(rng.normal(0, 0.002, closed.shape))
+    marks = {"mark_close": closed * near, "mark_high": high * near, "mark_low": low * near}
+    for column in marks.values():
+        column[rng.random(closed.shape) < 0.3] = np.nan
+    volume = rng.exponential(1e4, closed.shape) * (rng.random(closed.shape) > 0.1)
+    return replace(bars, high=high, low=low, volume=volume, gauges=marks)
+
+
+def stormy_wishes(
+    bars: Bars, rng: np.random.Generator, *, scale: float, exits_share: float = 0.5
+) -> Exposure:
+    """Random wishes; so many closes name a stop, and as many a take."""
+    plain = random_wishes(bars, rng, share=0.3, scale=scale)
+    exits = [rng.exponential(0.02, bars.close.shape).round(4) for _ in range(2)]
+    for values in exits:
+        values[rng.random(values.shape) >= exits_share] = np.nan
+    return replace(plain, stop=exits[0], take=exits[1])

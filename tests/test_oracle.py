@@ -146,17 +146,17 @@ CASES = {
         fills=[(1, 50.0, 100.1, 2.5025, 0.0)],
         lapsed=[2],
     ),
-    # a coin listed no more stays at its last close and pays no funding
+    # a coin listed no more is settled at its last close, without a fee, and pays no funding: 50 x (102 - 100.1) = 95
     "a delisting": Case(
         opens=[99.0, 100.0, NAN, NAN],
         closes=[100.0, 102.0, NAN, NAN],
         targets=[0.5, NAN, NAN, NAN],
         rates=[NAN, NAN, 0.0001, NAN],
         listed=[True, True, False, False],
-        cash=[10_000.0, 9_997.4975, 9_997.4975, 9_997.4975],
+        cash=[10_000.0, 9_997.4975, 10_092.4975, 10_092.4975],
         equity=[10_000.0, 10_092.4975, 10_092.4975, 10_092.4975],
-        position=[0.0, 50.0, 50.0, 50.0],
-        fills=[(1, 50.0, 100.1, 2.5025, 0.0)],
+        position=[0.0, 50.0, 0.0, 0.0],
+        fills=[(1, 50.0, 100.1, 2.5025, 0.0), (2, -50.0, 102.0, 0.0, 95.0)],
     ),
     # 0.4998 x 9,992.4975 / 100 = 49.9: an order of 10 is below 20; a wish of zero closes whatever is left
     "no trade": Case(

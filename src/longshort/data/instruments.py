@@ -240,11 +240,12 @@ def _from_json(venue: str, symbol: str, entry: dict[str, Any]) -> Instrument:
         fees=tuple(FeeTier(**tier) for tier in entry["fees"]) if "fees" in entry else usual,
         tiers=tuple(_tier(tier) for tier in entry.get("tiers", ())),
         expires_at=parse_instant(entry["expires_at"]) if entry.get("expires_at") else None,
-        max_leverage=entry.get("max_leverage"),
+        max_leverage=float(entry["max_leverage"]) if entry.get("max_leverage") else None,
     )
 
 
 def _tier(told: dict[str, Any]) -> MaintenanceTier:
     """One tier; JSON has no infinity, so the last ends at null."""
-    end = told["to_notional"]
-    return MaintenanceTier(**{**told, "to_notional": math.inf if end is None else end})
+    return MaintenanceTier(
+        **{name: math.inf if value is None else float(value) for name, value in told.items()}
+    )
