@@ -63,7 +63,7 @@ def both_times(instant: int, zone: ZoneInfo) -> str:
     >>> both_times(0, ZoneInfo("Asia/Tokyo")), both_times(0, ZoneInfo("UTC"))
     ('1970-01-01 00:00Z (09:00 JST)', '1970-01-01 00:00Z')
     """
-    local = datetime.fromtimestamp(instant / SECOND, zone)
+    local = datetime.fromtimestamp(instant // SECOND, zone)
     there = "" if local.utcoffset() == datetime.fromtimestamp(0, ZoneInfo("UTC")).utcoffset() else local
     return format_instant(instant) + (f" ({there:%H:%M %Z})" if there else "")
 

@@ -103,4 +103,4 @@ class Outbox:
         return int(later.timestamp()) * SECOND
 
     def _local(self, at: int) -> datetime:
-        return datetime.fromtimestamp(at / SECOND, self._zone)
+        return datetime.fromtimestamp(at // SECOND, self._zone)

@@ -6,6 +6,7 @@ to a log: that log is silenced, because addresses stand in it.
 
 import logging
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -92,9 +93,10 @@ def _server(url: str) -> Any:
     _hush()
     _HERE.lines = []
     try:
-        import apprise
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # its plugins load here
+            import apprise
 
-        return apprise.Apprise.instantiate(url)
+            return apprise.Apprise.instantiate(url)
     except (TypeError, ValueError, AttributeError):
         return None
     finally:
