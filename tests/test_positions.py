@@ -70,13 +70,19 @@ def test_a_long_pays_what_settles_at_the_next_close_on_what_it_is_worth_then() -
 
 
 @settings(max_examples=20)
-@given(row=st.integers(0, 880), exposure=st.sampled_from([-1.7, -0.4, 0.3, 1.0]), rate=st.floats(-0.01, 0.01))
+@given(
+    row=st.integers(0, 880),
+    exposure=st.sampled_from([-1.7, -0.4, 0.3, 1.0]),
+    rate=st.floats(-0.01, 0.01),
+    premium=st.sampled_from([np.nan, -0.01, 0.02]),
+)
 def test_a_position_earns_over_one_bar_what_the_money_ledger_books(
-    row: int, exposure: float, rate: float
+    row: int, exposure: float, rate: float, premium: float
 ) -> None:
     bars = BARS[row : row + 2].coins([0])
     opened = np.concatenate([bars.close[:1], bars.close[:1]])
     bars = replace(bars, open=opened, funding_rate=np.array([[0.05], [rate]]))
+    bars = replace(bars, gauges={"mark_close": bars.close * (1.0 + premium)})
     wish = Exposure(closed_at=bars.closed_at, symbols=bars.symbols, target=np.array([[exposure], [np.nan]]))
     targets = make_targets(bars, (1,), funding=True)
 

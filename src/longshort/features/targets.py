@@ -71,7 +71,7 @@ def paid_by_longs(bars: Bars) -> Float64[np.ndarray, "time asset"]:
     """What a long position worth 1 at each close pays until the next one, as the money ledger books it.
 
     What settles at a row's own close was paid by those who held before it. The rate is one of the position's worth when
-    it settles, which is the next close.
+    it settles, at the mark price of the next close, or at that close where no mark is on record.
 
     >>> from longshort.data.simulator import simulate_market
     >>> bars = simulate_market(coins=1, bars=10, seed=1).bars
@@ -80,5 +80,6 @@ def paid_by_longs(bars: Bars) -> Float64[np.ndarray, "time asset"]:
     """
     paid = np.full(bars.close.shape, np.nan)
     rate = np.where(np.isnan(bars.funding_rate), 0.0, bars.funding_rate)
-    paid[:-1] = np.where(bars.funding_covered, rate, np.nan)[1:] * (bars.close[1:] / bars.close[:-1])
+    worth = np.where(np.isnan(bars.mark_close), bars.close, bars.mark_close)
+    paid[:-1] = np.where(bars.funding_covered, rate, np.nan)[1:] * (worth[1:] / bars.close[:-1])
     return paid
