@@ -15,7 +15,9 @@ from longshort.data.simulator import simulate_market
 from longshort.models.forecast import Forecast, StudentT
 from longshort.models.opponents import model_name
 from longshort.policy.rivals import MOMENTUM_ROWS, RIVALS, rival_exposure
-from longshort.policy.steering import Rule, Steering, decide, exposures
+from longshort.policy.rules import by_forecast, within_limits
+from longshort.policy.steering import Rule, Steering, exposures
+from longshort.policy.view import View
 from longshort.study.audit.stages import stages_of
 from longshort.study.evaluate import evaluate
 from longshort.study.market import Market
@@ -165,7 +167,7 @@ def test_a_coin_without_a_forecast_is_held_and_written_down_once() -> None:
     steering.held = np.array([0.1, 0.0])
     nothing = a_forecast(np.array([np.nan, 0.0]))
 
-    targets = [steering.step(nothing), steering.step(nothing)]
+    targets = [steering.step(nothing).target, steering.step(nothing).target]
 
     assert np.isnan(targets).all()
     assert steering.held.tolist() == [0.1, 0.0]
@@ -232,6 +234,32 @@ def test_momentum_is_long_after_four_weeks_of_gains(market: Market) -> None:
     gains = BARS.close[1_000] - BARS.close[1_000 - MOMENTUM_ROWS]
 
     np.testing.assert_array_equal(np.sign(wishes[np.isfinite(gains)]), np.sign(gains[np.isfinite(gains)]))
+
+
+def decide(mean: np.ndarray, volatility: np.ndarray, held: np.ndarray, rule: Rule) -> np.ndarray:
+    """What the rule wishes after forecasts of some means and volatilities per year, within all limits."""
+    nothing = np.zeros(len(mean))
+    deviation = volatility * np.sqrt(rule.policy.horizon_bars / rule.bars_per_year)
+    law = StudentT(
+        loc=mean[None, :, None],
+        scale=deviation[None, :, None] / np.sqrt(2),
+        df=np.full((1, len(mean), 1), 4.0),
+    )
+    view = View(
+        closed_at=0,
+        symbols=("A", "B", "C", "D")[: len(mean)],
+        law=law,
+        horizon=0,
+        horizon_bars=rule.policy.horizon_bars,
+        mean=mean,
+        deviation=deviation,
+        volatility=volatility,
+        held=held,
+        funding=nothing,
+        side=nothing,
+        cost=nothing,
+    )
+    return within_limits(by_forecast(rule).wish(view), view, rule.policy)
 
 
 def a_forecast(mean: np.ndarray) -> Forecast:

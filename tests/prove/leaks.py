@@ -198,7 +198,7 @@ def _search(case: Case, rows: range, kind: str, every_bars: int) -> Found:
         looked += 1
         features += not _same_panel(panel, case.market.panel, row + 1)
         forecasts += not _same_forecast(forecast, case.walk.forecasts[NAME], row - start)
-        wishes += not _same(steering.step(forecast), case.targets[row - start])
+        wishes += not _same(steering.step(forecast).target, case.targets[row - start])
     return Found(looked=looked, features=features, forecasts=forecasts, exposures=wishes)
 
 

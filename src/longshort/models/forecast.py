@@ -110,21 +110,51 @@ class StudentT:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stance:
+    """The ends between which a position is left alone, as a head that learns positions states them.
+
+    In volatility units: an exposure is a position over `volatility`, the causal one per bar. NaN where unknown.
+    """
+
+    low: Float64[np.ndarray, "time asset"]
+    high: Float64[np.ndarray, "time asset"]
+    volatility: Float64[np.ndarray, "time asset"]
+
+    def __getitem__(self, rows: slice) -> "Stance":
+        """The same between two rows."""
+        return Stance(low=self.low[rows], high=self.high[rows], volatility=self.volatility[rows])
+
+    def join(self, *later: "Stance") -> "Stance":
+        """One stance of these rows and those that follow them."""
+        parts = (self, *later)
+        return Stance(
+            low=np.concatenate([part.low for part in parts]),
+            high=np.concatenate([part.high for part in parts]),
+            volatility=np.concatenate([part.volatility for part in parts]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """A belief about `log(close[t + h] / close[t])`, formed at `closed_at[t]`, for every coin and horizon h."""
+    """A belief about `log(close[t + h] / close[t])`, formed at `closed_at[t]`, for every coin and horizon h.
+
+    `stance` is there where the model also states what to hold.
+    """
 
     model: str
     closed_at: Int64[np.ndarray, " time"]
     symbols: tuple[str, ...]
     horizons: tuple[int, ...]
     law: Law
+    stance: Stance | None = None
 
     def __len__(self) -> int:
         return len(self.closed_at)
 
     def __getitem__(self, rows: slice) -> "Forecast":
         """The same forecast between two rows."""
-        return replace(self, closed_at=self.closed_at[rows], law=self.law[rows])
+        stance = None if self.stance is None else self.stance[rows]
+        return replace(self, closed_at=self.closed_at[rows], law=self.law[rows], stance=stance)
 
     @property
     def dense(self) -> bool:
@@ -137,6 +167,7 @@ class Forecast:
             self,
             closed_at=np.concatenate([self.closed_at, *[part.closed_at for part in later]]),
             law=self.law.join(*[part.law for part in later]),
+            stance=None if self.stance is None else self.stance.join(*[p.stance for p in later if p.stance]),
         )
 
     def at(self, horizon_bars: int) -> int:

@@ -9,10 +9,11 @@ from jaxtyping import Float32
 from longshort.base.learning import ModelSettings, TrainingSettings
 from longshort.features.panel import Panel
 from longshort.models.anchor import Anchor, fit_anchor, mean_share, network_name
-from longshort.models.forecast import Forecast
+from longshort.models.forecast import Forecast, Stance
 from longshort.models.forecaster import Fitted, ForecastStream, Past, volatility_over
 from longshort.models.heads.catalog import head_named
-from longshort.models.heads.head import Reading, average
+from longshort.models.heads.head import Head, MemberRaw, Reading, average
+from longshort.models.heads.position import UtilityHead
 from longshort.models.inputs import Scaler
 from longshort.models.memory import Rows, TwoStates, context_start, run
 from longshort.models.network import Network, NetworkConfig
@@ -126,6 +127,7 @@ class FittedLSTM:
             symbols=panel.symbols,
             horizons=self.horizons,
             law=head_named(self.model.head).law(raw, reading),
+            stance=_stance(head_named(self.model.head), raw, panel),
         )
 
     def _distinct(self) -> list[tuple[Member, int]]:
@@ -146,6 +148,18 @@ class FittedLSTM:
         network = Network(config)
         network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
         return network.eval()
+
+
+def _stance(head: Head, raw: MemberRaw, panel: Panel) -> Stance | None:
+    """What a head that learns positions says is to be held."""
+    if not isinstance(head, UtilityHead):
+        return None
+    zones, known = head.zones(raw), panel.usable
+    return Stance(
+        low=np.where(known, zones.low, np.nan),
+        high=np.where(known, zones.high, np.nan),
+        volatility=np.where(known, panel.volatility, np.nan),
+    )
 
 
 class LSTMStream:

@@ -15,7 +15,7 @@ from longshort.features.panel import FeatureStream, Panel
 from longshort.models.forecast import Forecast
 from longshort.models.forecaster import Fitted, ForecastStream
 from longshort.policy.exposure import Wishes
-from longshort.policy.steering import Steering
+from longshort.policy.steering import Sight, Steering
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,9 @@ class Pilot:
         self._tenures = sorted(tenures, key=lambda tenure: tenure.from_closed_at)
         self._features = features
         self._context_rows = context_rows
-        self._tail = _last(features.extend(history), context_rows)
+        panel = features.extend(history)
+        steering.warm(Sight(history, panel))
+        self._tail = _last(panel, context_rows)
         self._since: list[Panel] = []
         self._in_charge = -1
         self._stream: ForecastStream | None = None
@@ -53,6 +55,7 @@ class Pilot:
         if len(bars) != 1:
             raise DataError(f"a pilot takes one row of bars at a time, was {len(bars)}.")
         row = self._features.extend(bars)
+        self.steering.see(Sight(bars, row))
         stream = self._stream_for(int(bars.closed_at[0]))
         self._since.append(row)
         if len(self._since) >= self._context_rows:
@@ -60,7 +63,7 @@ class Pilot:
         if stream is None:
             return Wishes.of(np.full(len(bars.symbols), np.nan))
         self.forecast = stream.step(row)
-        return Wishes.of(self.steering.step(self.forecast))
+        return self.steering.step(self.forecast)
 
     def _stream_for(self, closed_at: int) -> ForecastStream | None:
         due = sum(tenure.from_closed_at <= closed_at for tenure in self._tenures) - 1

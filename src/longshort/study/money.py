@@ -6,10 +6,12 @@ import numpy as np
 
 from longshort.base.errors import NotComputable
 from longshort.base.instrument import BPS
+from longshort.base.settings import Study
+from longshort.models.heads.catalog import POSITIONS
 from longshort.policy.exposure import Exposure
 from longshort.policy.ledger import Ledger, run_ledger
 from longshort.policy.rivals import RIVALS, rival_exposure
-from longshort.policy.steering import Rule, Steering, exposures
+from longshort.policy.steering import Rule, Sight, Steering, exposures
 from longshort.study.market import Market
 from longshort.study.report import Comparison, Curve, Profit
 from longshort.study.statistics.sharpe import days_per_year, sharpe_ratio
@@ -32,15 +34,26 @@ class Money:
 
 def rule_of(market: Market) -> Rule:
     """The study's rule."""
-    study = market.study
-    return Rule(policy=study.policy, costs=study.costs.record, bars_per_year=market.bars.bars_per_year)
+    return rule_for(market.study, market.bars.bars_per_year)
+
+
+def rule_for(study: Study, bars_per_year: float) -> Rule:
+    """The rule of a study whose bars are not at hand."""
+    return Rule(
+        policy=study.policy,
+        costs=study.costs.record,
+        bars_per_year=bars_per_year,
+        folder=study.folder,
+        learns_positions=study.model.head in POSITIONS,
+    )
 
 
 def earn(market: Market, walk: Walk, model: str) -> Money:
     """Run the policy on a model's forecasts and every rival beside it, each through the same ledger."""
     rule, rows = rule_of(market), walk.tested
     bars = market.bars[rows.start : rows.stop]
-    wishes = exposures(walk.forecasts[model], Steering(rule, bars.symbols))
+    sight = Sight(market.bars, market.panel)
+    wishes = exposures(walk.forecasts[model], Steering(rule, bars.symbols), sight)
     every = {model: wishes} | {
         name: rival_exposure(name, market.bars, market.panel, rows, rule) for name in RIVALS
     }

@@ -22,7 +22,7 @@ from longshort.models.lstm import FittedLSTM
 from longshort.models.scale import HAR, ScaleModel, har
 from longshort.models.training import fit_member
 from longshort.policy.ledger import run_ledger
-from longshort.policy.steering import Steering, exposures
+from longshort.policy.steering import Sight, Steering, exposures
 from longshort.study.evidence.divisions import Part, section
 from longshort.study.market import Market, code_digest, open_market
 from longshort.study.metrics import Truth, majority_losses, per_instant, row_losses
@@ -220,7 +220,7 @@ def _sharpe(market: Market, told: Sequence[Told]) -> float | None:
         return None
     first, *later = [one.model for one in told]
     rule, bars = rule_of(market), market.bars[int(rows[0]) : int(rows[-1]) + 1]
-    wishes = exposures(first.join(*later), Steering(rule, bars.symbols))
+    wishes = exposures(first.join(*later), Steering(rule, bars.symbols), Sight(market.bars, market.panel))
     try:
         ledger = run_ledger(bars, wishes, rule.costs, starting_balance=market.study.trading.starting_balance)
     except NotComputable:

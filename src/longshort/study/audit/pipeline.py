@@ -25,7 +25,7 @@ from longshort.models.scale import FittedScale, fit_scale, scale_models
 from longshort.models.training import fit_member
 from longshort.policy.exposure import Exposure
 from longshort.policy.ledger import run_ledger
-from longshort.policy.steering import Steering, exposures
+from longshort.policy.steering import Sight, Steering, exposures
 from longshort.study.audit.record import ALL_ROWS, Account, Fit, Pipeline, Scoring, Skill, Split, Told
 from longshort.study.audit.stages import KEPT, stages_of
 from longshort.study.audit.timeline import BarsTimeline
@@ -193,7 +193,8 @@ def _rows_read(past: Past, study: Study, fold: Fold) -> Int64[np.ndarray, " row"
 def _accounts(market: Market, walked: Walk) -> list[Account[Bars]]:
     """The policy's books, if the funding that they need is on record."""
     rule, tested, bars = rule_of(market), walked.tested, market.bars
-    wishes = exposures(walked.forecasts[model_name(market.study)], Steering(rule, bars.symbols)).target
+    steering, sight = Steering(rule, bars.symbols), Sight(bars, market.panel)
+    wishes = exposures(walked.forecasts[model_name(market.study)], steering, sight).target
     target = np.full(bars.close.shape, np.nan)
     target[tested.start : tested.stop] = wishes
     balance = market.study.trading.starting_balance

@@ -27,7 +27,7 @@ from longshort.models.lstm import FittedLSTM
 from longshort.models.opponents import model_name
 from longshort.policy.pilot import Pilot, Tenure
 from longshort.policy.rivals import RIVALS, rival_exposure
-from longshort.policy.steering import Steering, exposures
+from longshort.policy.steering import Sight, Steering, exposures
 from longshort.study.market import Market, targets_of
 from longshort.study.money import rule_of
 from longshort.study.walk import Walk
@@ -174,10 +174,10 @@ class Walking:
         )
 
     def _wishes(self, bars: Bars, steering: Steering) -> np.ndarray:
-        found = self.view(bars).forecast
-        if found is None:
+        view = self.view(bars)
+        if view.forecast is None:
             return np.full(bars.close.shape, np.nan)
-        return self._padded(exposures(found, steering).target, bars)
+        return self._padded(exposures(view.forecast, steering, Sight(bars, view.panel)).target, bars)
 
     def _remember(self, bars: Bars, panel: Panel) -> View:
         bare = np.zeros((*panel.usable.shape, 0), dtype=np.float32)
