@@ -169,9 +169,8 @@ def stormy_market(rows: int, coins: int, rng: np.random.Generator, *, inverse: b
     instruments, opens, closes = [], [], []
     for asset in range(coins):
         price, tick = (20_000.0, "0.5") if inverse else (100.0, "0.01")
-        name = f"{'BTC' if inverse else 'CO' + 'ABCD'[asset]}USDT"
         made = coin(
-            name if not inverse else "BTCUSD." + "ABCD"[asset],
+            "BTCUSD." + "ABCD"[asset] if inverse else "CO" + "ABCD"[asset] + "USDT",
             tick=tick,
             lot="1" if inverse else "0.01",
             size="10" if inverse else "1",
@@ -179,8 +178,8 @@ def stormy_market(rows: int, coins: int, rng: np.random.Generator, *, inverse: b
         )
         if inverse:
             made = replace(made, base="BTC", quote="USD", settle="BTC")
-        expires = FIRST_CLOSED_AT + HOUR * (rows * 3 // 4) if asset == 1 else None
         tiers = in_coins(TIERS, 20_000.0) if inverse else TIERS
+        expires = FIRST_CLOSED_AT + HOUR * (rows * 3 // 4) if asset == 1 else None
         fees = tuple(replace(f, from_volume=f.from_volume / 20_000) for f in FEES) if inverse else FEES
         instruments.append(replace(made, tiers=tiers, fees=fees, expires_at=expires, max_leverage=50.0))
         jumps = rng.normal(0, 0.2, 2 * rows) * (rng.random(2 * rows) < 0.01)

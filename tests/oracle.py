@@ -7,10 +7,10 @@ It shares nothing with the ledger or the engine but the input records. Rules, in
   the close that decided it, only where the bar trades through that price by a tick; else it lapses, or becomes a market
   order at the open after. An order that adds needs initial margin: value over leverage, of all positions;
 * fill = open x (1 +- slippage) to the nearest tick, ties against us; fee = value x rate, to 1e-8;
-* a stop is reached where it is touched, and fills at the open where that is worse, slippage on top; a take fills at its
-  price where the bar trades through it by a tick; the stop counts before the take, and not where liquidation comes first;
-* liquidation where margin (isolated) or cash (cross, all coins on their way to the bar's worst prices at once), and what
-  was gained, are down to maintenance margin: at that price, rounded to the tick against us, its fee on top. What is
+* a stop is reached where it is touched, and fills at the open where that is worse, slippage on top; a take fills at
+  its price where the bar trades through it by a tick; the stop counts before the take, not after liquidation;
+* liquidation where margin (isolated) or cash (cross, all coins on their way to the bar's worst prices at once),
+  and what was gained, are down to maintenance margin: at that price, rounded to the tick against us, its fee on top. What is
   lost beyond the margin or the cash is paid by insurance;
 * what expires or is listed no more is settled at the mark price; funding = value at the mark price x rate on what was
   held through the close; longs pay positive rates, to 1e-8;
@@ -403,7 +403,7 @@ class Venue:
         position.order = ZERO if lots and in_quotes < coin.min_notional else order
         position.limit = None if self.terms.execution == "taker" else close
 
-    def fill(
+    def fill(  # noqa: PLR0917
         self,
         t: int,
         coin: Instrument,

@@ -1,5 +1,7 @@
 """A perpetual venue, booked by the ledger and by exact decimals: margin, liquidation, exits, both kinds of contract."""
 
+import re
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +16,8 @@ from longshort.policy.exposure import Exposure
 from longshort.policy.ledger import Ledger, run_ledger
 
 from . import oracle
-from .accounts import coin, market, stormy_market, stormy_wishes, wishes
+from .accounts import TIERS, coin, market, stormy_market, stormy_wishes, wishes
+from .perpetual_cases import PAGE, Case, Fill, cases
 
 NAN = float("nan")
 BALANCE = 10_000.0
@@ -91,3 +94,125 @@ def _conserves(ledger: Ledger) -> None:
     paid = ledger.fees + ledger.funding + ledger.liquidation - ledger.insurance
     moved = ledger.fills["realized"].sum() - paid.sum()
     assert ledger.cash[-1] - ledger.starting_balance == pytest.approx(moved, abs=1e-6)
+
+
+def by_ledger(case: Case) -> tuple[list[Fill], list[list[float]]]:
+    ledger = run_ledger(
+        case.bars, case.exposure, case.costs, starting_balance=case.balance, account=case.account
+    )
+    row = np.searchsorted(
+        ledger.closed_at, ledger.fills["decided_at"].dt.timestamp("ms").to_numpy() * 1_000_000
+    )
+    told = ledger.fills.select("quantity", "price", "fee", "realized", "cause").rows(named=True)
+    fills = [Fill(row=int(r) + 1, **fill) for r, fill in zip(row, told, strict=True)]
+    columns = (ledger.cash, ledger.equity, ledger.quantity[:, 0], ledger.insurance[:, 0])
+    return fills, [column.tolist() for column in columns]
+
+
+def by_oracle(case: Case) -> tuple[list[Fill], list[list[float]]]:
+    told = oracle.run(case.bars, case.exposure, case.costs, case.balance, case.account)
+    numbers = ("quantity", "price", "fee", "realized")
+    fills = [
+        Fill(row=fill["row"], cause=fill["cause"], **{name: float(fill[name]) for name in numbers})
+        for fill in told.fills
+    ]
+    symbol = case.bars.symbols[0]
+    return fills, [
+        [float(row[name]) for row in told.rows] for name in ("cash", "equity", symbol, "insurance")
+    ]
+
+
+@pytest.mark.parametrize("account", [by_ledger, by_oracle])
+@pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
+def test_every_table_of_the_page_is_booked_to_the_cent(
+    case: Case, account: Callable[[Case], tuple[list[Fill], list[list[float]]]]
+) -> None:
+    fills, columns = account(case)
+
+    assert [(fill.row, fill.cause) for fill in fills] == [(fill.row, fill.cause) for fill in case.fills]
+    for name in ("quantity", "price", "fee", "realized"):
+        assert [getattr(fill, name) for fill in fills] == pytest.approx(
+            [getattr(fill, name) for fill in case.fills], abs=1e-9
+        )
+    for said, wanted in zip(columns, (case.cash, case.equity, case.held, case.insurance), strict=True):
+        assert said == pytest.approx(wanted, abs=1e-9)
+
+
+def test_the_page_has_all_that_was_asked_for_and_every_table_follows_a_venue() -> None:
+    told = {cause for case in cases() for fill in case.fills for cause in [fill.cause]}
+    tables = PAGE.read_text(encoding="utf-8").count("\n| bar |")
+
+    assert len(cases()) == tables >= 12
+    assert told == {"order", "maker", "stop", "take", "liquidation", "expiry", "delisting"}
+    assert {case.bars.instruments[0].inverse for case in cases()} == {True, False}
+    assert all(re.match(r"https://([\w-]+\.)*(binance|bybit|bitmex)\.", case.link) for case in cases())
+
+
+@given(
+    seed=st.integers(0, 2**32),
+    inverse=st.booleans(),
+    side=st.sampled_from([-1.0, 1.0]),
+    leverage=st.sampled_from([2.0, 10.0, 20.0]),
+)
+def test_an_isolated_position_loses_at_most_its_margin(
+    seed: int, inverse: bool, side: float, leverage: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    bars = stormy_market(72, 1, rng, inverse=inverse)
+    bars = replace(bars, funding_rate=np.full(bars.close.shape, NAN))
+    target = np.full(bars.close.shape, NAN)
+    target[0], target[-2] = side * leverage * 0.5, 0.0
+
+    ledger = run_ledger(
+        bars,
+        wishes(bars, target),
+        Costs(taker_bps=0.0, liquidation_bps=125.0),
+        starting_balance=_balance(bars),
+        account=AccountTerms(margin="isolated", leverage=leverage),
+    )
+
+    margin = ledger.fills["notional"].head(1).sum() / leverage
+    assert ledger.cash.min() >= ledger.starting_balance - margin - 1.1e-8
+    _conserves(ledger)
+
+
+def test_a_cross_account_is_never_left_below_zero_by_liquidation() -> None:
+    insured = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        bars = replace(stormy_market(72, 3, rng), funding_rate=np.full((72, 3), NAN))
+        terms = AccountTerms(margin="cross", leverage=20.0)
+
+        ledger = run_ledger(
+            bars,
+            stormy_wishes(bars, rng, scale=8.0, exits_share=0.0),
+            Costs(slippage_bps=0.0),
+            starting_balance=BALANCE,
+            account=terms,
+        )
+
+        liquidated = ledger.liquidation.sum(axis=1) > 0
+        insured += int((ledger.insurance > 0).sum())
+        assert (ledger.cash[liquidated] >= 0).all()
+    assert insured > 0
+
+
+def test_a_leverage_above_the_cap_of_the_venue_is_refused_in_one_sentence() -> None:
+    bars = market([replace(coin(), tiers=TIERS, max_leverage=50.0)], np.ones((1, 1)), np.ones((1, 1)))
+
+    with pytest.raises(
+        StudyError, match=r"trading.leverage: A leverage of 125 is above the 50 that AAAUSDT has"
+    ):
+        run_ledger(
+            bars,
+            wishes(bars, np.full((1, 1), NAN)),
+            Costs(),
+            account=AccountTerms(margin="cross", leverage=125.0),
+        )
+
+
+def test_margin_without_tiers_on_record_is_not_computed() -> None:
+    bars = market([coin()], np.ones((1, 1)), np.ones((1, 1)))
+
+    with pytest.raises(NotComputable, match="The maintenance tiers of AAAUSDT are not on record"):
+        run_ledger(bars, wishes(bars, np.full((1, 1), NAN)), Costs(), account=AccountTerms(margin="isolated"))
