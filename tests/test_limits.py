@@ -1,6 +1,7 @@
 """What stands between wishes and orders holds, whatever is wished, and forgets nothing."""
 
 import json
+import re
 import tempfile
 from dataclasses import replace
 from math import inf, nan
@@ -52,6 +53,7 @@ from longshort.policy.responses import RESPONSES, Action, Cause
 from longshort.policy.switch import KillSwitch
 from tests.accounts import coin, market, random_market, random_wishes, real_market, wishes
 
+PAGE = (Path(__file__).parents[1] / "docs" / "risk.md").read_text(encoding="utf-8")
 COINS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
 NOON = 20_000 * DAY + 12 * HOUR
 EVERY_LIMIT = LimitSettings(
@@ -104,6 +106,30 @@ def reached(gated: Gated) -> list[tuple[str, str]]:
 def test_every_cause_has_a_response_with_a_reason_and_an_end() -> None:
     assert set(RESPONSES) == set(Cause)
     assert all(response.why.endswith(".") and response.until for response in RESPONSES.values())
+
+
+def test_the_page_for_traders_has_the_table_as_it_is_and_names_every_setting() -> None:
+    rows = [f"| `{c}` | {r.words} | {r.until} | {r.why} |" for c, r in RESPONSES.items()]
+    each = re.findall(
+        r"^\| `([a-z-]+)` \| (?!.*(?:" + "|".join(a.value for a in Action) + r"))", PAGE, re.MULTILINE
+    )
+
+    assert re.findall(r"^\| `.*(?:cut to size|reduce only|hold|flatten).*$", PAGE, re.MULTILINE) == rows
+    assert each == [str(cause) for cause in Cause]
+    assert [name for name in LimitSettings.model_fields if f"`{name}`" not in PAGE] == []
+
+
+def test_the_examples_of_the_page_print_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    examples = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", PAGE, re.DOTALL)
+    names: dict[str, object] = {}
+    printed = []
+
+    for code, _ in examples:
+        exec(compile(code, "docs/risk.md", "exec"), names)  # noqa: S102 our own page
+        printed.append(capsys.readouterr().out)
+
+    assert len(printed) == PAGE.count("```python")
+    assert printed == [said for _, said in examples]
 
 
 def test_neither_a_stale_feed_nor_missing_funding_leaves_at_market_at_once() -> None:
