@@ -1,9 +1,11 @@
 """How much to hold, when to enter and when to leave: against closed forms, oracles and hands."""
 
+import doctest
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from scipy import integrate, optimize, special, stats
 from longshort.base.errors import DataError, StudyError
 from longshort.base.instrument import Costs
 from longshort.base.journal import MemoryJournal
+from longshort.base.settings import Study
 from longshort.base.trading import PolicySettings
 from longshort.data.bars import Bars
 from longshort.data.simulator import simulate_market
@@ -19,9 +22,12 @@ from longshort.features.panel import FeatureStream
 from longshort.models.forecast import Forecast, Stance, StudentT
 from longshort.models.heads.position import Zones
 from longshort.models.laws.mixture import NormalMixture
+from longshort.models.lstm import LSTMForecaster
+from longshort.models.opponents import model_name
 from longshort.policy.carry import Carry
 from longshort.policy.comovement import Comovement
 from longshort.policy.exits import ExitReached
+from longshort.policy.ledger import run_ledger
 from longshort.policy.own import rule_named, sizer_named
 from longshort.policy.proving import closes, faults_of_rule, faults_of_sizer, mirrored
 from longshort.policy.rules import Rule, entry_side, within_limits
@@ -36,6 +42,9 @@ from longshort.policy.sizing import (
 )
 from longshort.policy.steering import Sight, Steering, exposures
 from longshort.policy.view import View, law_over
+from longshort.study.market import Market
+from longshort.study.money import earn, rule_of
+from longshort.study.walk import Walk, past_of
 
 YEAR = 8_766.0
 HALFLIFE = 12.0
@@ -700,3 +709,65 @@ def test_the_law_of_one_horizon_says_what_it_said_among_others() -> None:
     np.testing.assert_array_equal(cut.quantile(0.1)[0, :, 0], law.quantile(0.1)[0, :, 1])
     assert len(LEVELS) == len(WEIGHTS)
     assert float(WEIGHTS.sum()) == pytest.approx(1.0)
+
+
+# ---------------------------------------------------------------- together with the rest
+
+
+def test_the_policy_notices_the_very_exits_that_the_ledger_books() -> None:
+    journal, rule = MemoryJournal(), rule_with(stop_multiple=0.6, take_multiple=0.8, no_trade_band=9.0)
+    forecast = a_forecast(range(200, 700), drift=0.006)
+    bars = BARS[200:700]
+
+    wishes = exposures(forecast, Steering(rule, BARS.symbols, journal), SIGHT)
+    fills = run_ledger(bars, wishes, rule.costs).fills
+
+    booked = fills.filter(pl.col("cause").is_in(["stop", "take"]))
+    noticed = [event for event in journal.events if isinstance(event, ExitReached)]
+    assert len(noticed) > 30
+    assert sorted((e.symbol, e.which) for e in noticed) == sorted(booked.select("symbol", "cause").rows())
+    assert {e.which for e in noticed} == {"stop", "take"}
+
+
+@pytest.fixture(scope="module")
+def learnt() -> tuple[Market, Walk]:
+    """A small study whose head states positions, fitted on one fold."""
+    study = Study.parse(
+        {
+            "model": {"hidden": 4, "seeds": [1], "restart_rows": 32, "anchor": "har", "head": "position-utility"},
+            "training": {"steps": 10, "check_every": 5, "chunk_bars": 64, "burn_in_bars": 16, "processes": 1},
+            "target": {"horizons": [1]},
+            "validation": {"folds": 1, "first_train_share": 0.7, "opponents": []},
+            "policy": {"horizon_bars": 1, "correlation": True, "correlation_halflife_bars": 12},
+        }
+    )  # fmt: skip
+    market = Market.of(study, BARS)
+    folds = market.folds()
+    fitted = LSTMForecaster(study.target.horizons, study.model, study.training).fit(past_of(market, folds[0]))
+    forecast = fitted.predict(market.panel, folds[0].test)
+    name = model_name(study)
+    return market, Walk(folds=folds, fitted=({name: fitted},), forecasts={name: forecast})
+
+
+def test_the_pilot_runs_a_position_head_as_the_batch_does(learnt: tuple[Market, Walk]) -> None:
+    market, walked = learnt
+    name = model_name(market.study)
+
+    batch = earn(market, walked, name)
+    pilot = walked.pilot(market, name, Steering(rule_of(market), BARS.symbols))
+
+    assert batch.error is None
+    for k in range(80):
+        t = walked.tested.start + k
+        wishes = pilot.on_close(BARS[t : t + 1])
+        np.testing.assert_array_equal(wishes.target, batch.exposure.target[k])
+    assert np.isfinite(batch.exposure.target).sum() > 3
+
+
+def test_the_examples_of_the_page_for_traders_run() -> None:
+    page = Path(__file__).parents[1] / "docs" / "policy.md"
+
+    found = doctest.testfile(str(page), module_relative=False)
+
+    assert found.failed == 0
+    assert found.attempted > 10

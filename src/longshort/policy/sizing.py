@@ -115,7 +115,7 @@ def growth_optimal(payoff: Outcomes) -> PerCoin:
     >>> growth_optimal(even).tolist()
     [0.0]
     """
-    known = np.isfinite(payoff).all(axis=1)
+    known = np.all(np.isfinite(payoff), axis=1)
     best = _steepest_end(np.where(known[:, None], payoff, 0.0), WEIGHTS)
     return np.where(known, best, np.nan)
 
