@@ -17,6 +17,7 @@ from nautilus_trader.model.identifiers import TraderId
 from nautilus_trader.portfolio.portfolio import Portfolio
 from polars.testing import assert_frame_equal
 
+from longshort.base.clock import DAY, HOUR
 from longshort.base.instrument import AccountTerms, Costs, MaintenanceTier
 from longshort.base.journal import MemoryJournal
 from longshort.data.bars import Bars
@@ -222,3 +223,20 @@ def test_any_simulated_exchange_can_be_dressed_as_the_venue() -> None:
 
     assert exchange.modules[0].exchange is exchange
     assert {"events.fills.*"} <= {subscription.topic for subscription in msgbus.subscriptions()}
+
+
+def test_funding_is_paid_before_and_after_a_settlement_in_the_order_of_the_coins() -> None:
+    """Three coins at 100; the second expires at the close at which all settle their funding."""
+    expiring = replace(coin("BBBUSDT"), expires_at=20_000 * DAY + 2 * HOUR)
+    prices = np.full((4, 3), 100.0)
+    rate = np.full((4, 3), NAN)
+    rate[2] = [0.001, 0.002, 0.004]
+    bars = market([coin("AAAUSDT"), expiring, coin("CCCUSDT")], prices, prices.copy(), rate=rate)
+    target = np.full((4, 3), NAN)
+    target[0] = [0.1, 0.1, 0.1]
+
+    booked = _both(bars, wishes(bars, target), replace(FREE, settlement_bps=10.0), 10_000.0, PLAIN)
+
+    assert booked.funding[2].tolist() == [1.0, 0.0, 4.0]
+    assert booked.fills["cash"].to_list() == [10_000.0, 10_000.0, 10_000.0, 9_998.0]
+    assert booked.cash[2] == 9_994.0

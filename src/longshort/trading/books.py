@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 from nautilus_trader.model.enums import OrderSide
 from nautilus_trader.model.identifiers import InstrumentId
 from nautilus_trader.model.objects import AccountBalance, Money
@@ -41,6 +40,7 @@ class VenueBooks:
         self.desk = desk
         self.books = blank_books(desk, orders=desk.market.size)
         self.row = 0  # the bar under way
+        self._orders, self._lots = desk.held["order"], desk.held["lots"]  # views
         self._at = {coin.perpetual.id: coin for coin in coins}
         self._due: deque[Due] = deque()
         self._seen = 0
@@ -59,12 +59,12 @@ class VenueBooks:
     @property
     def waiting(self) -> list[int]:
         """The columns of the coins that have an order to send."""
-        return np.flatnonzero(self.desk.held["order"]).tolist()
+        return self._orders.nonzero()[0].tolist()
 
     @property
     def holds(self) -> bool:
         """Whether any position is open."""
-        return bool(self.desk.held["lots"].any())
+        return len(self._lots.nonzero()[0]) > 0
 
     def trade(self, coin: Coin, lots: float) -> Due | None:
         """Book a market order at the open of the bar under way; None where the venue refuses it."""

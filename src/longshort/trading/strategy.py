@@ -73,11 +73,11 @@ class PilotStrategy(Strategy):
 
     def _journal_lapses(self, row: int) -> None:
         lapsed = self._books.books.entries["lapsed"][row]
-        for asset in np.flatnonzero(lapsed).tolist() if row >= 0 else []:
+        for asset in lapsed.nonzero()[0].tolist() if row >= 0 else []:
             symbol = self._books.coins[asset].symbol
             self._journal.append(StoodAside(self._closed_at, symbol, LAPSES[lapsed[asset]]))
 
     def _check(self, wishes: Wishes) -> None:
-        endless = np.flatnonzero(np.isinf(wishes.target))
+        endless = np.isinf(wishes.target).nonzero()[0]
         if len(endless):
             raise infinite_wish(self._books.coins[int(endless[0])].symbol, self._closed_at)

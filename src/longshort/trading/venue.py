@@ -44,6 +44,7 @@ class Settlement(SimulationModule):
         super().__init__(SimulationModuleConfig())
         self._books = books
         self._margined = books.desk.account.mode != UNMARGINED
+        self._tiered = books.desk.fees.shape[1] > 1
 
     def register_venue(self, exchange: Any) -> None:
         """Listen to a venue's fills, and to the opens and closes of the market."""
@@ -76,7 +77,8 @@ class Settlement(SimulationModule):
         if self._margined and books.holds:
             book_liquidations(row, AT_OPEN, books.desk, books.books)
             self._carry_out(at)
-        forget_old_fills(row, books.desk, books.books)
+        if self._tiered:
+            forget_old_fills(row, books.desk, books.books)
         for asset in books.waiting:
             if opened.market.present[row, asset]:
                 coin = books.coins[asset]
@@ -96,10 +98,11 @@ class Settlement(SimulationModule):
             if self._margined:
                 book_liquidations(row, IN_BAR, books.desk, books.books)
                 self._carry_out(at)
+        cash = float(books.desk.purse["cash"][0])
         unknown = book_close(row, books.desk, books.books)
         if unknown >= 0:
             raise unknown_funding(books.coins[unknown].symbol, at)
-        self._pay_funding(at)
+        self._pay_funding(cash, at)
 
     def _quote(self, coin: Coin, opened: float, at: int) -> None:
         """The open, on both sides; where an order rests, a tick beyond it, so that it is not taken."""
@@ -120,11 +123,15 @@ class Settlement(SimulationModule):
         for order in self.exchange.get_open_orders():
             self.exchange.get_matching_engine(order.instrument_id).cancel_order(order)
 
-    def _pay_funding(self, at: int) -> None:
+    def _pay_funding(self, booked_from: float, at: int) -> None:
         """In the order of the coins, as it was booked: a settled position's fill stands between two payments."""
-        funding, first = self._books.books.entries["funding"][self._books.row], 0
-        for due in self._books.gather():
-            self._books.post(-float(funding[first : due.coin.asset].sum()), at)
+        books, fresh = self._books, self._books.gather()
+        if not fresh:
+            books.post(float(books.desk.purse["cash"][0]) - booked_from, at)
+            return
+        funding, first = books.books.entries["funding"][books.row], 0
+        for due in fresh:
+            books.post(-float(funding[first : due.coin.asset].sum()), at)
             carry_out(self.exchange, due, at)
             first = due.coin.asset
-        self._books.post(-float(funding[first:].sum()), at)
+        books.post(-float(funding[first:].sum()), at)

@@ -1,0 +1,90 @@
+"""Rows of bars as JSON and back, bit for bit, and rows that follow each other joined to one stretch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from longshort.base.errors import DataError
+from longshort.base.files import write_atomically
+from longshort.data.bars import Bars, Gauge
+
+VALUES = ("open", "high", "low", "close", "volume", "funding_rate")
+FLAGS = ("present", "listed", "funding_covered")
+GAUGE = "gauge_"
+
+
+def to_line(row: Bars) -> dict[str, Any]:
+    """One row as plain values; null stands for what is not known.
+
+    Python writes a float with as many digits as it takes to read the same one back.
+    """
+    arrays = {name: getattr(row, name)[0] for name in (*VALUES, *FLAGS)}
+    gauges = {name: row.gauges[name][0] for name in sorted(row.gauges)}
+    return {"closed_at": int(row.closed_at[0]), **arrays, "gauges": gauges}
+
+
+def from_line(line: Mapping[str, Any], pattern: Bars) -> Bars:
+    """The row that a line was written of; its coins are those of the pattern."""
+    grids = {name: np.array([line[name]], dtype=np.float64) for name in VALUES}
+    flags = {name: np.array([line[name]], dtype=np.bool_) for name in FLAGS}
+    gauges = {
+        cast(Gauge, name): np.array([told], dtype=np.float64)
+        for name, told in cast(Mapping[str, Any], line["gauges"]).items()
+    }
+    closed_at = np.array([line["closed_at"]], dtype=np.int64)
+    return replace(pattern[:0], closed_at=closed_at, gauges=gauges, **grids, **flags)
+
+
+def joined(parts: Sequence[Bars]) -> Bars:
+    """Stretches in time order as one; what only some of them measured is NaN in the others."""
+    names = sorted({name for part in parts for name in part.gauges})
+    arrays = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in ("closed_at", *VALUES, *FLAGS)
+    }
+    gauges = {name: np.concatenate([part.gauge(name) for part in parts]) for name in names}
+    return replace(parts[0], gauges=gauges, **arrays)
+
+
+def differing(known: Bars, told: Bars) -> list[int]:
+    """The rows of `told` that are not, to the bit, those of `known` at the same closes."""
+    found = np.searchsorted(known.closed_at, told.closed_at)
+    return [
+        t
+        for t, row in enumerate(found.tolist())
+        if row < len(known)
+        and known.closed_at[row] == told.closed_at[t]
+        and known[row : row + 1].digest() != told[t : t + 1].digest()
+    ]
+
+
+def save_bars(path: Path, bars: Bars) -> None:
+    """Keep a stretch of bars beside a journal."""
+    arrays: dict[str, Any] = {name: getattr(bars, name) for name in ("closed_at", *VALUES, *FLAGS)}
+    arrays |= {GAUGE + name: grid for name, grid in bars.gauges.items()}
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+
+    write_atomically(path, write)
+
+
+def load_bars(path: Path, pattern: Bars) -> Bars:
+    """The stretch that was kept, of the pattern's coins; raise `DataError` where it is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            arrays = {name: kept[name] for name in ("closed_at", *VALUES, *FLAGS)}
+            gauges = {
+                cast(Gauge, name.removeprefix(GAUGE)): kept[name] for name in kept if name.startswith(GAUGE)
+            }
+        return replace(pattern[:0], gauges=gauges, **arrays)
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(
+            "the bars that the model was warmed up with cannot be read.",
+            where=path,
+            remedy="Put back a copy, or move the folder away to begin anew.",
+        ) from error
