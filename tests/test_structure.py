@@ -251,6 +251,7 @@ def test_extras_are_named_for_what_they_do_and_hold_something() -> None:
         "exchange",
         "export",
         "news",
+        "notify",
         "stocks",
         "trade",
         "tune",
