@@ -163,6 +163,7 @@ class Study(Section):
             raise StudyError(_first_problem(error), where=where) from error
         study._cross_check(where)
         _check_losses(study, where)
+        _check_policy(study, where)
         training = study.training.model_copy(update={"costs": study.costs.record})
         return study.model_copy(update={"training": training})
 
@@ -227,6 +228,25 @@ def _check_losses(study: Study, where: str | Path) -> None:
             f"a {study.model.head} head learns what to hold for one bar; the first horizon is {horizons[0]}.",
             where=where,
             remedy="Begin target.horizons with 1.",
+        )
+
+
+def _check_policy(study: Study, where: str | Path) -> None:
+    """The words of the policy, before anything is trained: files of the user's own are read when they are needed."""
+    words = {"rule": ("auto", "forecast", "position"), "sizer": ("volatility", "kelly")}
+    for key, known in words.items():
+        value: str = getattr(study.policy, key)
+        if value not in known and not value.startswith(("file:", "entry:")):
+            raise StudyError(
+                f"policy.{key} is {value!r}, which there is not.",
+                where=where,
+                remedy=nearest(value, list(known)),
+            )
+    if study.policy.rule == "position" and not study.model.head.startswith("position-"):
+        raise StudyError(
+            f'policy.rule is "position", and a {study.model.head} head states none.',
+            where=where,
+            remedy='Set model.head = "position-utility" or "position-sharpe", or policy.rule = "auto".',
         )
 
 
