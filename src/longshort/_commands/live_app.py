@@ -16,18 +16,40 @@ Bars = Annotated[int, typer.Option("--bars", min=0, help="With --follow: end aft
 
 
 @app.command()
-def forecast(
+def forecast(  # noqa: PLR0913 an option each
     study: StudyPath,
     overrides: Overrides = None,
     *,
     follow: Follow = False,
     bars: Bars = 0,
+    leverage: Annotated[float | None, typer.Option(help="A card per coin for one trade, so levered.")] = None,
+    risk: Annotated[str, typer.Option(metavar="SHARE", help="Of the equity, lost at the stop.")] = "",
+    stop: Annotated[str, typer.Option(metavar="SHARE", help="Its distance; default: by the forecast.")] = "",
+    equity: Annotated[float, typer.Option(help="Default: trading.starting_balance.")] = 0.0,
+    horizon: Annotated[int, typer.Option(help="In bars; default: policy.horizon_bars.")] = 0,
+    coin: Annotated[list[str] | None, typer.Option(help="Of a card; may be repeated.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the distribution of the coming bars, and draw it; or print it at every close."""
+    """Print the distribution of the coming bars, and draw it; or a card for one trade.
+
+    With --follow at every close of the study's venue; with --leverage or --risk what one trade would be.
+    """
     from longshort.base.settings import Study
 
     chosen = Study.load(study, overrides or ())
+    if leverage is not None or risk:
+        from longshort._commands import cards
+
+        wanted = cards.Wanted(
+            leverage=leverage,
+            risk=risk or "1%",
+            stop=stop,
+            equity=equity,
+            horizon=horizon,
+            coins=tuple(coin or ()),
+        )
+        cards.cards(chosen, wanted, as_json=as_json)
+        return
     if follow:
         from longshort._commands import following
 
