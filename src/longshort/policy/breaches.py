@@ -82,8 +82,7 @@ class Scene(NamedTuple):
 
 def off_mark(scene: Scene) -> Bool[np.ndarray, " asset"]:
     """The coins whose last price lies too far from its mark."""
-    limit = scene.settings.max_price_gap
-    return np.abs(scene.health.price_gap) > (limit or np.inf)
+    return np.abs(scene.health.price_gap) > (scene.settings.max_price_gap or np.inf)
 
 
 def trusted(scene: Scene) -> bool:
@@ -158,17 +157,15 @@ def _model(scene: Scene) -> Iterator[Breach]:
 
 
 def _coins(scene: Scene) -> Iterator[Breach]:
-    settings, health = scene.settings, scene.health
+    settings, health, symbols = scene.settings, scene.health, scene.state.symbols
     late = health.stale_bars > (settings.max_stale_bars or np.inf)
-    for asset, symbol in enumerate(scene.state.symbols):
-        if late[asset]:
-            yield Breach(Cause.STALE_FEED, symbol, f"{health.stale_bars[asset]:g} bars are missing")
-        if off_mark(scene)[asset]:
-            yield Breach(
-                Cause.PRICE_GAP, symbol, f"the last price is {health.price_gap[asset]:+.2%} off its mark"
-            )
-        if settings.require_funding and not health.funding_known[asset]:
-            yield Breach(Cause.MISSING_FUNDING, symbol, "a funding row is missing")
+    for asset in np.flatnonzero(late):
+        yield Breach(Cause.STALE_FEED, symbols[asset], f"{health.stale_bars[asset]:g} bars are missing")
+    for asset in np.flatnonzero(off_mark(scene)):
+        detail = f"the last price is {health.price_gap[asset]:+.2%} off its mark"
+        yield Breach(Cause.PRICE_GAP, symbols[asset], detail)
+    for asset in np.flatnonzero(~health.funding_known) if settings.require_funding else ():
+        yield Breach(Cause.MISSING_FUNDING, symbols[asset], "a funding row is missing")
 
 
 def _unknown(scene: Scene) -> Iterator[Breach]:
@@ -185,13 +182,13 @@ def _unknown(scene: Scene) -> Iterator[Breach]:
         health.doubt: health.doubt != "",
     }
     yield from (Breach(Cause.NOT_COMPUTABLE, "", what) for what, missing in whole.items() if missing)
-    for asset, symbol in enumerate(scene.state.symbols):
-        if np.isnan(account.held[asset]):
-            yield Breach(Cause.NOT_COMPUTABLE, "", f"what the position in {symbol} is worth")
-        if settings.max_price_gap and np.isnan(health.price_gap[asset]):
-            yield Breach(Cause.NOT_COMPUTABLE, symbol, "how far the last price is off its mark")
-        if settings.max_stale_bars and np.isnan(health.stale_bars[asset]):
-            yield Breach(Cause.NOT_COMPUTABLE, symbol, "the age of the last bar")
+    symbols = scene.state.symbols
+    for asset in np.flatnonzero(np.isnan(account.held)):
+        yield Breach(Cause.NOT_COMPUTABLE, "", f"what the position in {symbols[asset]} is worth")
+    for asset in np.flatnonzero(np.isnan(health.price_gap)) if settings.max_price_gap else ():
+        yield Breach(Cause.NOT_COMPUTABLE, symbols[asset], "how far the last price is off its mark")
+    for asset in np.flatnonzero(np.isnan(health.stale_bars)) if settings.max_stale_bars else ():
+        yield Breach(Cause.NOT_COMPUTABLE, symbols[asset], "the age of the last bar")
 
 
 CHECKS: tuple[Callable[[Scene], Iterator[Breach]], ...] = (_standing, _paused, _model, _coins, _unknown)

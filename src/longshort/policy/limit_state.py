@@ -7,7 +7,7 @@ functions; where an account cannot be valued, what is remembered of it stays.
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from math import nan
+from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +124,8 @@ PER_COIN = ("sides", "bases", "owed", "sent")
 def after_deposit(state: LimitState, account: AccountState) -> LimitState:
     """The record with money that came in or went out by hand, which is neither a gain nor a loss."""
     moved = account.deposited
+    if not moved:
+        return state
     return replace(
         state,
         equity=state.equity + moved,
@@ -153,17 +155,20 @@ def after_trips(state: LimitState, account: AccountState) -> LimitState:
     """
     if account.earned is None:
         return state
-    sides = np.where(np.isnan(account.held), state.sides, np.sign(account.held))
+    sides = np.where(np.isnan(account.held), state.sides, np.sign(account.held)).tolist()
     losses, bases = state.losses, list(state.bases)
-    for asset, (before, now, earned) in enumerate(zip(state.sides, sides, account.earned, strict=True)):
-        if np.isnan(bases[asset]):
-            bases[asset] = float(earned)
+    for asset, (before, now, earned) in enumerate(
+        zip(state.sides, sides, account.earned.tolist(), strict=True)
+    ):
+        if isnan(bases[asset]):
+            bases[asset] = earned
         ended = now != before if before else now == 0.0
         if ended:
-            result = float(earned) - bases[asset]
+            result = earned - bases[asset]
             losses = losses + 1 if result < 0.0 else 0 if result > 0.0 else losses
-            bases[asset] = float(earned)
-    return replace(state, sides=tuple(sides.tolist()), bases=tuple(bases), losses=losses)
+            bases[asset] = earned
+    same = losses == state.losses and sides == list(state.sides) and bases == list(state.bases)
+    return state if same else replace(state, sides=tuple(sides), bases=tuple(bases), losses=losses)
 
 
 def _number(value: float | None) -> float:

@@ -69,7 +69,7 @@ class Limits:
         scene, changes = _noted(scene, found)
         actions = _actions(scene, found)
         target, state, cuts = _sized(scene, wishes, actions)
-        self.state = replace(state, closed_at=account.closed_at)
+        self.state = state
         rearmed = tuple(c for c in BY_HAND if c in before.latched and c not in self.state.latched)
         told: list[Event] = [Rearmed(account.closed_at, health.rearmed_at, rearmed)] if rearmed else []
         told += [
@@ -90,8 +90,8 @@ def _remembered(scene: Scene) -> Scene:
     if settings.max_losses_in_row and state.losses >= settings.max_losses_in_row:
         until = account.closed_at + round(settings.losses_pause_hours * HOUR)
         state = replace(state, losses=0, paused_until=until)
-    state = replace(state, latched=latched(scene._replace(state=state)))
-    return scene._replace(state=state)
+    standing = latched(scene._replace(state=state))
+    return scene._replace(state=state if standing == state.latched else replace(state, latched=standing))
 
 
 def _noted(scene: Scene, found: Sequence[Breach]) -> tuple[Scene, tuple[Event, ...]]:
@@ -110,7 +110,7 @@ def _noted(scene: Scene, found: Sequence[Breach]) -> tuple[Scene, tuple[Event, .
         if key not in active:
             cause, _, symbol = key.partition(" ")
             told.append(LimitCleared(at, symbol, cause, since))
-    return scene._replace(state=replace(state, active=active)), tuple(told)
+    return scene._replace(state=replace(state, active=active)) if told else scene, tuple(told)
 
 
 def _actions(scene: Scene, found: Sequence[Breach]) -> tuple[Action | None, ...]:
@@ -140,7 +140,7 @@ def _sized(
     """Targets after actions and limits of size, what to remember of them, and which wishes were cut."""
     state, equity = scene.state, scene.account.equity
     free = np.array([action is None for action in actions])
-    held = np.nan_to_num(scene.account.held)
+    held = np.where(np.isnan(scene.account.held), 0.0, scene.account.held)
     target = _wanted(scene, wishes, free)
     wished = target * max(equity, 0.0) if np.isfinite(equity) else target
     first = _acted(wished, held, actions)
@@ -155,7 +155,11 @@ def _sized(
         owed = np.where(free & (_differ(first, cut.wished)), target, nan)
     sent = np.sign(np.where(np.isnan(last), held, last))
     state = replace(
-        state, owed=tuple(owed.tolist()), sent=tuple(sent.tolist()), ordered=_ordered(scene, last, held)
+        state,
+        closed_at=scene.account.closed_at,
+        owed=tuple(owed.tolist()),
+        sent=tuple(sent.tolist()),
+        ordered=_ordered(scene, last, held),
     )
     kept = ~_differ(last, wished) & (free | (equity > 0.0))
     share = last / equity if equity > 0.0 else np.where(np.isnan(last), nan, 0.0)
