@@ -10,8 +10,8 @@ It shares nothing with the ledger or the engine but the input records. Rules, in
 * a stop is reached where it is touched, and fills at the open where that is worse, slippage on top; a take fills at
   its price where the bar trades through it by a tick; the stop counts before the take, not after liquidation;
 * liquidation where margin (isolated) or cash (cross, all coins on their way to the bar's worst prices at once),
-  and what was gained, are down to maintenance margin: at that price, rounded to the tick against us, its fee on top. What is
-  lost beyond the margin or the cash is paid by insurance;
+  and what was gained, are down to maintenance margin: at that price, rounded to the tick against us, its fee on top.
+  What is lost beyond the margin or the cash is paid by insurance;
 * what expires or is listed no more is settled at the mark price; funding = value at the mark price x rate on what was
   held through the close; longs pay positive rates, to 1e-8;
 * value = quantity x size x price, of inverse contracts quantity x size / price; profit by average entry price (inverse:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 from longshort.base.errors import NotComputable, StudyError
 from longshort.base.instrument import AccountTerms, Costs
 from longshort.data.bars import Bars
+from longshort.policy.booking import book
+from longshort.policy.booking.compiled import FINGERPRINT, fingerprint
 from longshort.policy.exposure import Exposure
 from longshort.policy.ledger import Ledger, run_ledger
 
@@ -216,3 +219,14 @@ def test_margin_without_tiers_on_record_is_not_computed() -> None:
 
     with pytest.raises(NotComputable, match="The maintenance tiers of AAAUSDT are not on record"):
         run_ledger(bars, wishes(bars, np.full((1, 1), NAN)), Costs(), account=AccountTerms(margin="isolated"))
+
+
+def test_a_change_in_any_file_of_the_arithmetic_makes_all_of_it_be_compiled_anew(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("worth.py", "margin.py")]
+    for path in files:
+        path.write_text("1")
+    before = fingerprint(files)
+    files[1].write_text("2")
+
+    assert fingerprint(files) != before
+    assert book._cache._cache_file._source_stamp == FINGERPRINT

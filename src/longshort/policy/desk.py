@@ -81,7 +81,8 @@ def _market(bars: Bars, exposure: Exposure | None) -> Table:
     for name in ("open", "close", "funding_rate", "present", "listed"):
         market[name] = getattr(bars, name)
     market["mark"] = bars.mark_close
-    market["funding_covered"] = bars.funding_covered | bars.ended
+    covered = bars.funding_covered
+    market["funding_covered"] = covered if covered.all() else covered | bars.ended
     market["settles"] = settling(bars)
     return market
 
