@@ -37,7 +37,7 @@ from longshort.study.walk import past_of
 
 UNTIL = "2024-12-31T23:00Z"
 HEAD = "student-t"
-HORIZONS = {HEAD: (1, 4)} | dict.fromkeys(POSITIONS, (1,))  # the policy looks four bars ahead
+HORIZONS = dict.fromkeys((HEAD, *POSITIONS), (1, 4))  # the policy looks four bars ahead, and so does a first belief
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

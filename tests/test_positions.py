@@ -17,10 +17,12 @@ from longshort.data.bars import Bars
 from longshort.data.simulator import simulate_market
 from longshort.features.panel import FeatureStream
 from longshort.features.targets import make_targets
+from longshort.models import trainer, training
 from longshort.models.chunks import Chunks, chunk_starts
 from longshort.models.forecaster import Past
 from longshort.models.heads.catalog import HEADS, POSITIONS
 from longshort.models.inputs import Scaler
+from longshort.models.network import Network, NetworkConfig
 from longshort.models.trainer import Trainer
 from longshort.models.training import Member, fit_member
 from longshort.policy.exposure import Exposure
@@ -243,6 +245,30 @@ def study_of(head: str) -> Study:
     return Study.parse(tables)
 
 
+def test_a_position_begins_at_what_a_belief_says_of_the_next_bars() -> None:
+    panel = FeatureStream(BARS.symbols, NAMES).extend(BARS)
+    bars = Past.cut(panel, make_targets(BARS, (1, 4), funding=True), TRAIN, VALIDATION)
+    belief = ModelSettings(hidden=4, restart_rows=64)
+    believed = fit_member(bars, belief, TRAINING, 1).weights[1]
+
+    position = belief.model_copy(update={"head": "position-sharpe"})
+    _, _, begin = training._begun(training.Task(past=bars, model=position, training=TRAINING, seed=1))
+    states = {"student-t": trainer.tensors(believed), "position-sharpe": begin}
+    window = torch.from_numpy(np.random.default_rng(1).standard_normal((20, 3, 4), dtype=np.float32))
+    mean, wish = (said_by(belief.model_copy(update={"head": head}), states[head], window) for head in states)
+
+    torch.testing.assert_close(wish[..., 0, 0], 5.0 * mean[..., 1, 0])
+    assert wish[..., 0, 0].abs().max() > 0.0
+    assert (wish[..., 0, 1] == 0.0).all()
+
+
+def said_by(model: ModelSettings, state: dict[str, torch.Tensor], window: torch.Tensor) -> torch.Tensor:
+    network = Network(NetworkConfig(inputs=4, horizons=2, coins=2, model=model)).eval()
+    network.load_state_dict(state)
+    with torch.inference_mode():
+        return network(window)[0]
+
+
 def planted(rate: np.ndarray, noise: float) -> Bars:
     """Two coins whose closes are noise without a drift, and that settle at every close."""
     moves = noise * np.random.default_rng(1).standard_normal(BARS.close.shape)
@@ -262,13 +288,13 @@ def planted(rate: np.ndarray, noise: float) -> Bars:
 def positions_of(past: Past, key: str, costs: Costs = Costs()) -> np.ndarray:  # noqa: B008 it is frozen
     """What is held over the validation rows by what was learnt in some steps, as a share of a full position."""
     model = ModelSettings(hidden=4, readout=0, coin_width=2, dropout=0.0, head=key)
-    training = TrainingSettings(
+    recipe = TrainingSettings(
         steps=40, batch_chunks=8, chunk_bars=96, burn_in_bars=8, learning_rate=0.03, costs=costs
     )
-    trainer = Trainer(past, model, training, 3, past.train)
-    for number in range(1, training.steps + 1):
-        trainer.step(number)
-    moves = trainer.head.zones(trainer._spoken()[None]).exposures(np.ones((len(VALIDATION), 2)))
+    learner = Trainer(past, model, recipe, 3, past.train)
+    for number in range(1, recipe.steps + 1):
+        learner.step(number)
+    moves = learner.head.zones(learner._spoken()[None]).exposures(np.ones((len(VALIDATION), 2)))
     return pl.DataFrame(moves).fill_nan(None).fill_null(strategy="forward").fill_null(0.0).to_numpy()
 
 

@@ -4,6 +4,7 @@ On the processor the inputs are held once: chunks and validation read the same m
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -106,6 +107,12 @@ def _targets(past: Past) -> tuple[ByAsset, ByAsset]:
         unit[:, rows] = volatility.swapaxes(0, 1)
         target[:, rows] = (past.targets.log_return[rows] / volatility).swapaxes(0, 1)
     return torch.from_numpy(target), torch.from_numpy(unit)
+
+
+def charged_for(past: Past) -> Past:
+    """A past whose rows teach nothing, under any head, where what a position settles is unknown."""
+    returns = np.where(np.isnan(_paid(past))[:, :, None], np.nan, past.targets.log_return)
+    return replace(past, targets=replace(past.targets, log_return=returns))
 
 
 def _funding(past: Past) -> ByAsset:

@@ -70,8 +70,11 @@ class Trainer:
         self._weights = weights / weights.mean()
         self.restart(learn)
 
-    def restart(self, learn: range) -> None:
-        """Descend anew from the first step, and learn from these rows; the data are held once for both descents."""
+    def restart(self, learn: range, begin: Weights | None = None) -> None:
+        """Descend anew from the first step, and learn from these rows; the data are held once for both descents.
+
+        The first weights are drawn, unless there is an origin or others to `begin` at.
+        """
         training = self.training
         starts = partial(chunk_starts, self._past, training, charged=self._charged)
         self._pools = _pools(starts, training, learn, self._origin)
@@ -80,6 +83,8 @@ class Trainer:
         self.network = Network(self._config)
         if self._origin:
             self.load(tensors(self._origin.weights))
+        if begin is not None:
+            self.load(begin)
         self.network.to(self._device)
         self._resting = self.network if self._device.type == "cpu" else Network(self._config)
         self._optimiser = torch.optim.AdamW(

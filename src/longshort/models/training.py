@@ -7,7 +7,7 @@ is kept from the first fit, which had not seen them.
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,9 @@ from longshort.base.errors import LongshortError
 from longshort.base.files import digest
 from longshort.base.learning import ModelSettings, TrainingSettings
 from longshort.models.checkpoint import Checkpoint
+from longshort.models.chunks import charged_for
 from longshort.models.forecaster import Past
+from longshort.models.head_start import BELIEF, LEARNING_SHARE, believed_horizon, wishing
 from longshort.models.trainer import Origin, Trainer, Weights
 
 Progress = Callable[[int, int], None]
@@ -98,21 +100,43 @@ def fit_member(
 
     With a checkpoint an interrupted fit goes on where it was, to the same bits; the file is removed at the end.
     """
-    task = Task(past=past, model=model, training=training, seed=seed)
+    task, begin, again = _begun(Task(past=past, model=model, training=training, seed=seed))
     fit = Fit(task, progress, checkpoint)
     trainer = task.trainer(past.train)
-    search = fit.search(Search(trainer))
+    to_beat = None
+    if begin:
+        trainer.restart(past.train, begin)
+        to_beat = (trainer.validate(), [begin] * len(past.targets.horizons))
+    search = fit.search(Search(trainer, to_beat))
     mean = trainer.validation_mean(search.weights)
-    trainer.restart(range(past.train.start, past.validation.stop))
+    trainer.restart(range(past.train.start, past.validation.stop), again)
     kept = fit.again(trainer, search)
     plain = tuple(arrays(kept[step]) for step in search.best_step)
     return Member(seed=seed, weights=plain, curve=search.curve(fit.end()), validation_mean=mean)
 
 
+def _begun(task: Task) -> tuple[Task, Weights | None, Weights | None]:
+    """What both descents begin at: for a position head the two of a belief, which is learnt first, else chance."""
+    if not task.model.learns_positions:
+        return task, None, None
+    past, model = charged_for(task.past), task.model.model_copy(update={"head": BELIEF})
+    believer = replace(task, past=past, model=model)
+    fit, trainer = Fit(believer), believer.trainer(past.train)
+    search = fit.search(Search(trainer))
+    trainer.restart(range(past.train.start, past.validation.stop))
+    kept = fit.again(trainer, search)
+    horizons = past.targets.horizons
+    place = believed_horizon(horizons)
+    rate = LEARNING_SHARE * task.training.learning_rate
+    gently = replace(task, training=task.training.model_copy(update={"learning_rate": rate}))
+    first, second = search.weights[place], kept[search.best_step[place]]
+    return gently, wishing(first, horizons), wishing(second, horizons)
+
+
 class Search:
     """The best score on the validation rows so far, per horizon, and the weights that had it.
 
-    A refinement has scores and weights `to_beat`, of step 0. `stopped` says why it is over, once it is.
+    What does not begin by chance has scores and weights `to_beat`, of step 0. `stopped` says why it is over.
     """
 
     def __init__(self, trainer: Trainer, to_beat: tuple[np.ndarray, Sequence[Weights]] | None = None) -> None:
@@ -201,7 +225,7 @@ class Fit:
 
     def again(self, trainer: Trainer, search: Search) -> dict[int, Weights]:
         """Descend anew, and keep the weights of the moments that the search found."""
-        training, kept, number = self._task.training, dict[int, Weights](), 0
+        training, kept, number = self._task.training, {0: trainer.weights()}, 0
         if self._before.get("kept") is not None:
             trainer.restore(self._before["trainer"])
             kept, number = dict(self._before["kept"]), self._before["number"]
