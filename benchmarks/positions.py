@@ -37,7 +37,7 @@ from longshort.study.walk import past_of
 
 UNTIL = "2024-12-31T23:00Z"
 HEAD = "student-t"
-HORIZONS = dict.fromkeys((HEAD, *POSITIONS), (1, 4))  # the policy looks four bars ahead, and so does a first belief
+HORIZONS = dict.fromkeys((HEAD, *POSITIONS), (1, 4))  # the policy looks four ahead, as a first belief does
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
