@@ -151,6 +151,19 @@ def test_no_close_adds_what_is_not_known_or_exceeds_a_cap(name: str, seed: int) 
         assert (np.abs(after) <= np.abs(view.held) + 1e-12)[~view.known].all()
 
 
+def test_without_a_forecast_or_its_funding_a_position_may_shrink_or_end_and_never_grow() -> None:
+    rule = rule_with(funding_aware=True)
+    view = replace(
+        view_with(rule, [np.nan, 0.01, np.nan, np.nan]),
+        held=np.full(4, 0.1),
+        funding=np.array([0.0, np.nan, 0.0, 0.0]),
+    )
+
+    found = within_limits(np.array([0.3, 0.3, -0.2, 0.05]), view, rule.policy)
+
+    np.testing.assert_array_equal(found, [np.nan, np.nan, 0.0, 0.05])
+
+
 @every_variant
 @given(seed=st.integers(0, 10_000))
 def test_a_mirrored_forecast_is_answered_with_the_other_side(name: str, seed: int) -> None:
