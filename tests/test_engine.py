@@ -32,6 +32,7 @@ from longshort.trading.coins import coins_of
 from longshort.trading.venue import dressed
 
 from .accounts import coin, market, random_wishes, stormy_market, stormy_wishes, wishes
+from .perpetual_cases import Case, cases
 
 NAN = float("nan")
 CENT = 1e-8
@@ -240,3 +241,21 @@ def test_funding_is_paid_before_and_after_a_settlement_in_the_order_of_the_coins
     assert booked.funding[2].tolist() == [1.0, 0.0, 4.0]
     assert booked.fills["cash"].to_list() == [10_000.0, 10_000.0, 10_000.0, 9_998.0]
     assert booked.cash[2] == 9_994.0
+
+
+@pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
+def test_the_engine_comes_to_what_was_worked_out_by_hand(case: Case) -> None:
+    booked = backtest(case.bars, Script(case.exposure), case.costs, case.balance, account=case.account)
+
+    found = booked.fills.select("quantity", "price", "fee", "realized", "cause").rows()
+    assert [fill[-1] for fill in found] == [fill.cause for fill in case.fills]
+    np.testing.assert_allclose(
+        [fill[:-1] for fill in found],
+        [(fill.quantity, fill.price, fill.fee, fill.realized) for fill in case.fills],
+        rtol=0,
+        atol=CENT / 2,
+    )
+    for name, expected in (("cash", case.cash), ("equity", case.equity)):
+        np.testing.assert_allclose(getattr(booked, name), expected, rtol=0, atol=CENT / 2)
+    np.testing.assert_allclose(booked.quantity[:, 0], case.held, rtol=0, atol=0)
+    np.testing.assert_allclose(booked.insurance[:, 0], case.insurance, rtol=0, atol=CENT / 2)
