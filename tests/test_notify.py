@@ -38,7 +38,7 @@ from longshort.base.trading import NotifySettings
 from longshort.connect.messages import Message, Severity, both_times, joined, render
 from longshort.connect.notify import MOST_KEPT, MOST_QUEUED, Courier, Notifier
 from longshort.connect.outbox import Outbox
-from longshort.connect.routes import Route, Undelivered, routes_of, secrets_of
+from longshort.connect.routes import Route, Undelivered, _Hush, routes_of, secrets_of
 
 MIDNIGHT = 20_000 * DAY
 BERLIN = ZoneInfo("Europe/Berlin")  # two hours ahead of UTC on 4 October 2024
@@ -506,3 +506,23 @@ def test_every_part_of_an_address_counts_as_a_secret() -> None:
         secrets_of("mailto://user:p%20ss@example.org/key?to=AAA")
     )
     assert issubclass(Undelivered, LongshortError)
+
+
+def test_a_reason_that_quotes_the_address_is_told_without_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    url = f"json://127.0.0.1:9/{TOKEN}"
+
+    class Server:
+        def notify(self, **_: object) -> bool:
+            logging.getLogger("apprise").warning("no answer from http://127.0.0.1:9/%s", TOKEN)
+            return False
+
+    monkeypatch.setattr("longshort.connect.routes._server", lambda url: Server())
+    (route,) = routes_of([url], tmp_path)
+    logging.getLogger("apprise").addFilter(_Hush())
+
+    with pytest.raises(Undelivered, match="no answer from") as caught:
+        route.send(HELLO)
+
+    assert "topsecret" not in str(caught.value)
