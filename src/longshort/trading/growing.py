@@ -13,6 +13,7 @@ import numpy as np
 
 from longshort.base.instrument import AccountTerms, Costs
 from longshort.data.bars import Bars
+from longshort.policy import booking
 from longshort.policy.contract import CELL, INSIDE, UNITS, Books, Table
 from longshort.policy.desk import USUAL_ROWS, open_desk
 from longshort.trading.books import VenueBooks
@@ -23,16 +24,17 @@ FIRST_ROWS = 1024
 
 
 class GrowingBooks(VenueBooks):
-    """`VenueBooks` without an end; `pattern` says which coins there are."""
+    """`VenueBooks` without an end; `pattern` is a row that says which coins there are."""
 
     def __init__(self, pattern: Bars, costs: Costs, account: AccountTerms, starting_balance: float) -> None:
         shape = (FIRST_ROWS, len(pattern.symbols))
         self._terms = (costs, account, starting_balance)
-        desk = open_desk(_placeholder(pattern), *self._terms)
+        desk = open_desk(pattern, *self._terms)
         empty = desk._replace(market=np.zeros(shape, CELL), inside=np.zeros(shape, INSIDE))
         super().__init__(coins_of(pattern.instruments), empty)
         self._recent: list[Bars] = []
         self.rows = 0  # closed so far; the next one has this number
+        self.late_funding = np.zeros(len(pattern.symbols))  # money units, per coin
 
     def lay_opening(self, prices: Mapping[int, float]) -> Any:
         """The next row as far as it is known when it opens: prices by column."""
@@ -48,13 +50,36 @@ class GrowingBooks(VenueBooks):
         self._make_room()
         self._recent = [*self._recent[-USUAL_ROWS:], row]
         laid = open_desk(joined(self._recent), *self._terms)
-        laid.market["funding_covered"][-1] = row.funding_covered[0]  # what has ended is known afterwards only
+        laid.market["funding_covered"][-1] = True  # what is not known yet is charged once it is
         self.desk.market[self.rows], self.desk.inside[self.rows] = laid.market[-1], laid.inside[-1]
         return self.desk.market.view(np.recarray)
 
     def close(self) -> None:
         """The row that was laid is over."""
         self.rows += 1
+
+    def charge_late(self, row: int, told: Bars, at: int) -> list[tuple[int, float]]:
+        """Pay the funding of a past row that was not known at its close: what each coin paid, in money units."""
+        paid: list[tuple[int, float]] = []
+        for asset, rate in enumerate(told.funding_rate[0].tolist()):
+            entry, cell = self.books.entries[row, asset], self.desk.market[row, asset]
+            if np.isnan(rate) or not np.isnan(cell["funding_rate"]) or not entry["lots"]:
+                continue
+            terms = self.desk.terms[asset]
+            mark = told.mark_close[0, asset]
+            price = float(told.close[0, asset] if np.isnan(mark) else mark)
+            due = booking.funding_units(float(entry["lots"]), booking.price_ticks(price, terms), rate, terms)
+            entry["funding"], cell["funding_rate"] = due, rate
+            self.late_funding[asset] += due
+            self.desk.purse["cash"] -= due
+            self.post(-due, at)
+            paid.append((asset, due))
+        return paid
+
+    @property
+    def exchange(self) -> Any:
+        """The simulated exchange that keeps the account."""
+        return self._exchange
 
     @property
     def equity(self) -> float:
@@ -64,16 +89,9 @@ class GrowingBooks(VenueBooks):
     def _make_room(self) -> None:
         if self.rows < len(self.desk.market):
             return
-        self.desk = self.desk._replace(
-            market=_twice(self.desk.market), inside=_twice(self.desk.inside)
-        )
+        self.desk = self.desk._replace(market=_twice(self.desk.market), inside=_twice(self.desk.inside))
         self.books = Books(*(_twice(table) for table in self.books))
 
 
 def _twice(table: Table) -> Table:
     return np.concatenate([table, np.zeros_like(table)])
-
-
-def _placeholder(pattern: Bars) -> Bars:
-    """One row of nothing: terms, fees and tiers come from the coins alone."""
-    return pattern[:1] if len(pattern) else pattern

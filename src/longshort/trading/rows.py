@@ -1,7 +1,9 @@
 """Rows of bars as JSON and back, bit for bit, and rows that follow each other joined to one stretch."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
+from decimal import Decimal
+from math import inf
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,11 +11,13 @@ import numpy as np
 
 from longshort.base.errors import DataError
 from longshort.base.files import write_atomically
+from longshort.base.instrument import FeeTier, Instrument, MaintenanceTier
 from longshort.data.bars import Bars, Gauge
 
 VALUES = ("open", "high", "low", "close", "volume", "funding_rate")
 FLAGS = ("present", "listed", "funding_covered")
 GAUGE = "gauge_"
+EXACT = ("tick", "lot", "min_notional", "contract_size")
 
 
 def to_line(row: Bars) -> dict[str, Any]:
@@ -31,8 +35,8 @@ def from_line(line: Mapping[str, Any], pattern: Bars) -> Bars:
     grids = {name: np.array([line[name]], dtype=np.float64) for name in VALUES}
     flags = {name: np.array([line[name]], dtype=np.bool_) for name in FLAGS}
     gauges = {
-        cast(Gauge, name): np.array([told], dtype=np.float64)
-        for name, told in cast(Mapping[str, Any], line["gauges"]).items()
+        cast("Gauge", name): np.array([told], dtype=np.float64)
+        for name, told in cast("Mapping[str, Any]", line["gauges"]).items()
     }
     closed_at = np.array([line["closed_at"]], dtype=np.int64)
     return replace(pattern[:0], closed_at=closed_at, gauges=gauges, **grids, **flags)
@@ -40,7 +44,7 @@ def from_line(line: Mapping[str, Any], pattern: Bars) -> Bars:
 
 def joined(parts: Sequence[Bars]) -> Bars:
     """Stretches in time order as one; what only some of them measured is NaN in the others."""
-    names = sorted({name for part in parts for name in part.gauges})
+    names: list[Gauge] = sorted({name for part in parts for name in part.gauges})
     arrays = {
         name: np.concatenate([getattr(part, name) for part in parts])
         for name in ("closed_at", *VALUES, *FLAGS)
@@ -79,7 +83,7 @@ def load_bars(path: Path, pattern: Bars) -> Bars:
         with np.load(path, allow_pickle=False) as kept:
             arrays = {name: kept[name] for name in ("closed_at", *VALUES, *FLAGS)}
             gauges = {
-                cast(Gauge, name.removeprefix(GAUGE)): kept[name] for name in kept if name.startswith(GAUGE)
+                cast("Gauge", name.removeprefix(GAUGE)): kept[name] for name in kept if name.startswith(GAUGE)
             }
         return replace(pattern[:0], gauges=gauges, **arrays)
     except (OSError, ValueError, KeyError) as error:
@@ -88,3 +92,20 @@ def load_bars(path: Path, pattern: Bars) -> Bars:
             where=path,
             remedy="Put back a copy, or move the folder away to begin anew.",
         ) from error
+
+
+def instrument_line(instrument: Instrument) -> dict[str, Any]:
+    """A contract as plain values; an endless tier ends with null."""
+    return asdict(instrument) | {name: str(getattr(instrument, name)) for name in EXACT}
+
+
+def instrument_of(line: Mapping[str, Any]) -> Instrument:
+    """The contract that a line was written of."""
+    tiers = [
+        tier | {"to_notional": inf if tier["to_notional"] is None else tier["to_notional"]}
+        for tier in line["tiers"]
+    ]
+    told: dict[str, Any] = {**line, **{name: Decimal(line[name]) for name in EXACT}}
+    told["fees"] = tuple(FeeTier(**fee) for fee in line["fees"])
+    told["tiers"] = tuple(MaintenanceTier(**tier) for tier in tiers)
+    return Instrument(**told)
