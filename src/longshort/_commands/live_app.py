@@ -3,6 +3,7 @@
 As everywhere on the command line, each imports what it needs when it runs.
 """
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -58,3 +59,21 @@ def forecast(  # noqa: PLR0913 an option each
     from longshort._commands import run
 
     run.forecast(chosen, as_json=as_json)
+
+
+@app.command()
+def signals(
+    study: StudyPath,
+    overrides: Overrides = None,
+    *,
+    follow: Follow = False,
+    bars: Bars = 0,
+    to: Annotated[Path | None, typer.Option(metavar="FILE", help="Append them there too, as JSON.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what to hold when the policy's wish changes: on the terminal, and to whoever [notify] names."""
+    from longshort._commands import signals as telling
+    from longshort.base.settings import Study
+
+    asked = telling.Asked(follow=follow, bars=bars, to=to, as_json=as_json)
+    telling.signals(Study.load(study, overrides or ()), asked)

@@ -27,9 +27,10 @@ from longshort.models.bundle import Bundle
 from longshort.models.forecast import Forecast
 from longshort.models.opponents import model_of
 from longshort.policy.exposure import Wishes
-from longshort.policy.steering import Rule, Steering
+from longshort.policy.steering import Steering
 from longshort.study.following import Following, Trained
 from longshort.study.market import load_bars, open_market
+from longshort.study.money import rule_for
 from longshort.study.mood import with_news
 from longshort.study.recipe import named_recipe, recipe_digest
 from longshort.study.walk import past_of
@@ -87,8 +88,12 @@ def trained_model(study: Study, bars: Bars) -> Trained:
 
 def steering_of(study: Study, bars: Bars) -> Steering:
     """The study's rule, holding nothing."""
-    rule = Rule(policy=study.policy, costs=study.costs.record, bars_per_year=bars.bars_per_year)
-    return Steering(rule, bars.symbols)
+    return Steering(rule_for(study, bars.bars_per_year), bars.symbols)
+
+
+def folder_of(study: Study, trained: Trained, kind: str) -> Path:
+    """Where a study, with one model, keeps what it has said."""
+    return study.folder / "runs" / f"{kind}-{study.digest()[:6]}-{trained.name[:6]}"
 
 
 class Watch:
@@ -109,17 +114,19 @@ class Watch:
 
     def folder(self, kind: str) -> Path:
         """Where this study, with this model, keeps what it has said."""
-        return self.study.folder / "runs" / f"{kind}-{self.study.digest()[:6]}-{self.trained.name[:6]}"
+        return folder_of(self.study, self.trained, kind)
 
     def now(self) -> int:
         """The machine's clock."""
         return self._exchange.timing.now()
 
-    async def closes(self, after: int | None = None) -> AsyncGenerator[Seen]:
-        """Every close after `after`, for ever, each with all coins."""
+    async def closes(
+        self, after: int | None = None, steering: Steering | None = None
+    ) -> AsyncGenerator[Seen]:
+        """Every close after `after`, for ever, each with all coins; `steering` may hold something already."""
         after = int(self.bars.closed_at[-1]) if after is None else after
         known = self.bars.until(after)
-        following = Following(self.trained, steering_of(self.study, self.bars), known)
+        following = Following(self.trained, steering or steering_of(self.study, self.bars), known)
         tail = Tail(self._lake, self.study.data, self.bars, rows=KEPT_CONTEXTS * self.trained.context_rows)
         closing = Closing(self._exchange, tail, self.wish, lake=self._lake, patience=self._patience, say=note)
         async with aclosing(closing.closes(after)) as closes:
