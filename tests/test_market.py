@@ -438,7 +438,7 @@ def died(lake: Lake, *, trades_again: bool) -> Bars:
     return load(lake, accept_broken=["FTTUSDT"])
 
 
-def test_a_position_in_a_coin_that_died_needs_no_funding_that_nobody_settles(lake: Lake) -> None:
+def test_a_position_in_a_coin_that_died_is_settled_and_pays_no_funding_after_that(lake: Lake) -> None:
     bars = died(lake, trades_again=False)
     target = np.full(bars.close.shape, np.nan)
     target[10] = 0.5
@@ -448,7 +448,7 @@ def test_a_position_in_a_coin_that_died_needs_no_funding_that_nobody_settles(lak
 
     assert np.flatnonzero(ledger.funding[:, 1]).tolist() == [15, 23, 31, 39, 47]
     assert ledger.funding[287, 0] > 0.0
-    assert ledger.quantity[-1, 1] > 0.0
+    assert ledger.quantity[46, 1] > 0.0 == ledger.quantity[-1, 1]
     np.testing.assert_array_equal(engine.cash, ledger.cash)
 
 

@@ -22,6 +22,8 @@ from longshort.models.shrink import mean_weight
 from longshort.models.training import Member, fit_member
 
 NAME = NETWORK
+PIECE_CELLS = 200_000  # bars of one coin that are forecast at a time
+AT_ONCE = 2_048  # rows at the least, lest a piece be mostly context
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,13 @@ class FittedLSTM:
     def predict(self, panel: Panel, rows: range) -> Forecast:
         """The forecasts of some rows; up to twice `restart_rows` rows before them are context."""
         torch.set_num_threads(1)
+        size = max(AT_ONCE, PIECE_CELLS // len(panel.symbols))
+        starts = range(rows.start, rows.stop, size) if len(rows) else (rows.start,)
+        first, *later = (self._piece(panel, range(start, min(start + size, rows.stop))) for start in starts)
+        return first.join(*later) if later else first
+
+    def _piece(self, panel: Panel, rows: range) -> Forecast:
+        """The forecasts of rows whose inputs and outputs are held all at once, by every network."""
         begin = (
             context_start(panel.grid_row[: rows.start + 1], self.model.restart_rows)
             if len(rows)

@@ -60,11 +60,12 @@ class Network(nn.Module):
         window: Float[Tensor, "time batch feature"],
         state: State | None = None,
         coins: Int64[Tensor, " batch"] | None = None,
-    ) -> tuple[Float[Tensor, "time batch horizon output"], State]:
-        """Raw outputs per row, which `config.head` reads, and the state after the last row."""
+        unread: int = 0,
+    ) -> tuple[Float[Tensor, "read batch horizon output"], State]:
+        """Raw outputs per row after the first `unread`, which `config.head` reads, and the state after the last row."""
         window = self.embed(self.drop(window), coins)
         hidden, after = self.backbone(window, state)
-        return self.read(self.drop(hidden), window), after
+        return self.read(self.drop(hidden)[unread:], window[unread:]), after
 
     def embed(
         self, window: Float[Tensor, "time batch feature"], coins: Int64[Tensor, " batch"] | None
@@ -86,8 +87,9 @@ class Network(nn.Module):
         """
         times, batch = hidden.shape[:2]
         short = max(0, LEAST_ROWS - times * batch)
-        rows = nn.functional.pad(hidden.flatten(0, 1), (0, 0, 0, short))
-        inputs = nn.functional.pad(window.flatten(0, 1), (0, 0, 0, short))
+        rows, inputs = hidden.flatten(0, 1), window.flatten(0, 1)
+        if short:
+            rows, inputs = (nn.functional.pad(part, (0, 0, 0, short)) for part in (rows, inputs))
         return self.said(rows, inputs)[: times * batch].reshape(times, batch, self.config.horizons, -1)
 
     def said(

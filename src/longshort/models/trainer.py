@@ -88,7 +88,10 @@ class Trainer:
         self.network.to(self._device)
         self._resting = self.network if self._device.type == "cpu" else Network(self._config)
         self._optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay
+            self.network.parameters(),
+            lr=training.learning_rate,
+            weight_decay=training.weight_decay,
+            fused=True,
         )
 
     def step(self, number: int) -> float:
@@ -101,8 +104,8 @@ class Trainer:
             group["lr"] = self.training.learning_rate * schedule(number / self.training.steps)
         window, came, coins = self._chunks.batch(self._chosen())
         with self._precision:
-            raw, _ = self.network(window, coins=coins)
-        cells = self.head.loss(raw[self.training.burn_in_bars :].float(), came)
+            raw, _ = self.network(window, coins=coins, unread=self.training.burn_in_bars)
+        cells = self.head.loss(raw.float(), came)
         loss = (_mean(cells, came) * self._weights).mean()
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
