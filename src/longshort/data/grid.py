@@ -5,6 +5,7 @@ trading stopped, is for `certificate.cleaning` to tell.
 """
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import polars as pl
@@ -18,6 +19,9 @@ from longshort.data.bars import Bars, Gauge
 from longshort.data.funding import Settlements, settle_on_grid
 
 MILLISECOND = 1_000_000
+EXTREMES: Mapping[Gauge, Mapping[Gauge, str]] = MappingProxyType(  # told by the very rows that tell a close
+    {"mark_close": MappingProxyType({"mark_high": "high", "mark_low": "low"})}
+)
 
 Instants = Int64[np.ndarray, " time"]
 Column = Float64[np.ndarray, " time"]
@@ -99,12 +103,15 @@ def _funding(
 def _gauges(
     gauges: Mapping[Gauge, Sequence[Sampled]], closed_at: Instants, opened_at: Instants
 ) -> dict[Gauge, Float64[np.ndarray, "time asset"]]:
-    """Those of which anything is on record, on the grid."""
-    return {
-        name: np.stack([_on_grid(s, closed_at, opened_at) for s in sampled], axis=1)
-        for name, sampled in gauges.items()
-        if any(s is not None for s in sampled)
-    }
+    """Those of which anything is on record, on the grid; of mark prices the highest and the lowest too."""
+    laid: dict[Gauge, Float64[np.ndarray, "time asset"]] = {}
+    for name, sampled in gauges.items():
+        if all(s is None for s in sampled):
+            continue
+        laid[name] = np.stack([_on_grid(s, closed_at, opened_at) for s in sampled], axis=1)
+        for extreme, column in EXTREMES.get(name, {}).items():
+            laid[extreme] = np.stack([_extreme(s, column, closed_at, opened_at) for s in sampled], axis=1)
+    return laid
 
 
 def _on_grid(sampled: Sampled, closed_at: Instants, opened_at: Instants) -> Column:
@@ -121,6 +128,22 @@ def _on_grid(sampled: Sampled, closed_at: Instants, opened_at: Instants) -> Colu
     inside = inside[known_at[inside] > opened_at[place[inside]]]
     column[place[inside]] = values[inside]  # in order of time: the latest of a bar stays
     return column
+
+
+def _extreme(sampled: Sampled, column: str, closed_at: Instants, opened_at: Instants) -> Column:
+    """The highest or lowest price of each bar, NaN where a part of it is not on record or was told for longer."""
+    if sampled is None:
+        return np.full(len(closed_at), np.nan)
+    interval, rows = sampled
+    began_at = _instants(rows["opened_at"])
+    place = np.searchsorted(closed_at, began_at + interval.ns)
+    inside = np.flatnonzero(place < len(closed_at))
+    inside = inside[began_at[inside] >= opened_at[place[inside]]]
+    reach, start = (np.maximum, -np.inf) if column == "high" else (np.minimum, np.inf)
+    found = np.full(len(closed_at), start)
+    reach.at(found, place[inside], rows[column].to_numpy()[inside])
+    parts = np.bincount(place[inside], minlength=len(closed_at))
+    return np.where(parts * interval.ns == closed_at - opened_at, found, np.nan)
 
 
 def _instants(values: pl.Series) -> Instants:
