@@ -8,13 +8,14 @@ import pytest
 
 from longshort.base.clock import DAY
 from longshort.base.errors import NotComputable
-from longshort.base.instrument import Costs
+from longshort.base.instrument import AccountTerms, Costs
 from longshort.base.settings import Study
 from longshort.data.bars import Bars
 from longshort.data.simulator import simulate_market
 from longshort.policy.exposure import Exposure
 from longshort.policy.ledger import Ledger, run_ledger
 from longshort.policy.rivals import RIVALS, rival_exposure
+from longshort.study.broker import Broker
 from longshort.study.case import Case
 from longshort.study.evaluate import truth_over
 from longshort.study.evidence import costs, trading, tries
@@ -203,10 +204,7 @@ def test_costs_add_up_from_gross_to_net(told: Section) -> None:
 
 
 def test_what_is_booked_at_the_studys_costs_is_what_was_booked_before(case: Case) -> None:
-    again = {
-        name: costs.booked(bars_of(case), wish, rule_of(case.market).costs, 100_000.0)
-        for name, wish in costs.wishes_of(case).items()
-    }
+    again = {name: costs.booked(costs.broker_for(case), wish) for name, wish in costs.wishes_of(case).items()}
 
     assert again == {name: costs.outcome_of(ledger) for name, ledger in case.money.ledgers.items()}
 
@@ -234,8 +232,11 @@ def test_a_delayed_wish_that_meets_unknown_funding_is_told_as_unknown() -> None:
     covered = np.array([[True], [True], [False], [True]])
     bars = market([coin()], _column(99, 100, 101, 102), _column(100, 101, 102, 103), covered=covered)
     exposure = wishes(bars, _column(0.5, 0.0, np.nan, np.nan))
+    broker = Broker(
+        decision=bars, execution=bars, costs=Costs(), account=AccountTerms(), starting_balance=1_000.0
+    )
 
-    on_time, late = (costs.booked(bars, costs.delayed(exposure, k), Costs(), 1_000.0) for k in (0, 1))
+    on_time, late = (costs.booked(broker, costs.delayed(exposure, k)) for k in (0, 1))
 
     assert on_time.net_return == pytest.approx(0.0, abs=0.02)
     assert isnan(late.net_return)

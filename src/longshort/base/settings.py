@@ -162,6 +162,7 @@ class Study(Section):
         except ValidationError as error:
             raise StudyError(_first_problem(error), where=where) from error
         study._cross_check(where)
+        _check_execution(study, where)
         _check_losses(study, where)
         _check_policy(study, where)
         training = study.training.model_copy(update={"costs": study.costs.record})
@@ -179,13 +180,6 @@ class Study(Section):
         for text in (self.data.since, self.data.until, self.validation.holdout_from):
             if text:
                 parse_instant(text)
-        if self.trading.execution_interval not in ("", self.data.interval):
-            raise StudyError(
-                f"trading.execution_interval is {self.trading.execution_interval}; so far orders fill on the bars "
-                f"that decide.",
-                where=where,
-                remedy=f"Leave it empty or write {self.data.interval}.",
-            )
         horizons = self.target.horizons
         if not horizons or min(horizons) < 1 or len(set(horizons)) < len(horizons):
             raise StudyError(
@@ -228,6 +222,25 @@ def _check_losses(study: Study, where: str | Path) -> None:
             f"a {study.model.head} head learns what to hold for one bar; the first horizon is {horizons[0]}.",
             where=where,
             remedy="Begin target.horizons with 1.",
+        )
+
+
+def _check_execution(study: Study, where: str | Path) -> None:
+    """Orders fill on the bars that decide, or on finer ones that divide them."""
+    wanted, decides = study.trading.execution_interval, study.data.interval
+    if wanted in ("", decides):
+        return
+    if Interval.parse(decides).ns % Interval.parse(wanted).ns:
+        raise StudyError(
+            f"trading.execution_interval is {wanted}, which does not divide the {decides} of data.interval.",
+            where=where,
+            remedy='Write a shorter one like "1m", or leave it empty.',
+        )
+    if study.data.source == "embedded":
+        raise StudyError(
+            f"trading.execution_interval is {wanted}, and the embedded market has {decides} bars only.",
+            where=where,
+            remedy="Leave it empty.",
         )
 
 

@@ -3,10 +3,12 @@
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import Int64
 
 from longshort.base.clock import format_instant
 from longshort.base.errors import StudyError
 from longshort.data.bars import Bars
+from longshort.policy.contract import Books, Desk
 from longshort.policy.exposure import Exposure, Wishes
 
 
@@ -16,6 +18,15 @@ class Decider(Protocol):
 
     def on_close(self, bars: Bars) -> Wishes:
         """Given the one row of bars that just closed, what is wished of each coin."""
+        ...
+
+
+@runtime_checkable
+class Accountable(Protocol):
+    """A decider that reads the account while it is booked."""
+
+    def attach(self, closed_at: Int64[np.ndarray, " time"], desk: Desk, books: Books) -> None:
+        """Read the account from these tables from now on; `closed_at` are the closes of their rows."""
         ...
 
 

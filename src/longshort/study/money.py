@@ -9,9 +9,10 @@ from longshort.base.instrument import BPS
 from longshort.base.settings import Study
 from longshort.models.heads.catalog import POSITIONS
 from longshort.policy.exposure import Exposure
-from longshort.policy.ledger import Ledger, run_ledger
+from longshort.policy.ledger import Ledger
 from longshort.policy.rivals import RIVALS, rival_exposure
 from longshort.policy.steering import Rule, Sight, Steering, exposures
+from longshort.study.broker import Broker, broker_of
 from longshort.study.market import Market
 from longshort.study.report import Comparison, Curve, Profit
 from longshort.study.statistics.sharpe import days_per_year, sharpe_ratio
@@ -25,11 +26,15 @@ CASH = "cash"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Money:
-    """The account of the policy and of each rival on the test rows; empty, with the error, where funding is unknown."""
+    """The account of the policy and of each rival at the closes of the test rows, and who booked it.
+
+    Without ledgers, `error` says why: the funding of a position was unknown.
+    """
 
     exposure: Exposure
     ledgers: dict[str, Ledger]
     error: NotComputable | None = None
+    broker: Broker | None = None
 
 
 def rule_of(market: Market) -> Rule:
@@ -49,22 +54,22 @@ def rule_for(study: Study, bars_per_year: float) -> Rule:
 
 
 def earn(market: Market, walk: Walk, model: str) -> Money:
-    """Run the policy on a model's forecasts and every rival beside it, each through the same ledger."""
+    """Run the policy on a model's forecasts and every rival beside it, each through the same ledger.
+
+    Limits are not in the way: they read the account, which `longshort backtest` drives bar by bar.
+    """
     rule, rows = rule_of(market), walk.tested
-    bars = market.bars[rows.start : rows.stop]
+    broker = broker_of(market, rows)
     sight = Sight(market.bars, market.panel)
-    wishes = exposures(walk.forecasts[model], Steering(rule, bars.symbols), sight)
+    wishes = exposures(walk.forecasts[model], Steering(rule, market.bars.symbols), sight)
     every = {model: wishes} | {
         name: rival_exposure(name, market.bars, market.panel, rows, rule) for name in RIVALS
     }
     try:
-        ledgers = {
-            name: run_ledger(bars, wish, rule.costs, starting_balance=market.study.trading.starting_balance)
-            for name, wish in every.items()
-        }
+        ledgers = {name: broker.judged(broker.book(wish)) for name, wish in every.items()}
     except NotComputable as error:
-        return Money(exposure=wishes, ledgers={}, error=error)
-    return Money(exposure=wishes, ledgers=ledgers)
+        return Money(exposure=wishes, ledgers={}, error=error, broker=broker)
+    return Money(exposure=wishes, ledgers=ledgers, broker=broker)
 
 
 def compare_money(market: Market, money: Money, model: str) -> list[Comparison]:

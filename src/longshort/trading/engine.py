@@ -13,7 +13,7 @@ from nautilus_trader.model.identifiers import TraderId
 from longshort.base.journal import Journal
 from longshort.data.bars import Bars
 from longshort.policy.contract import Books, Desk
-from longshort.policy.decider import Decider
+from longshort.policy.decider import Accountable, Decider
 from longshort.trading.books import VenueBooks
 from longshort.trading.coins import coins_of
 from longshort.trading.events import CLOCK, events_of
@@ -31,6 +31,8 @@ CONFIG = BacktestEngineConfig(
 def simulate(bars: Bars, pilot: Decider, desk: Desk, journal: Journal) -> Books:
     """Run a pilot over a market with an account that has done nothing yet."""
     books = VenueBooks(coins_of(bars.instruments), desk)
+    if isinstance(pilot, Accountable):
+        pilot.attach(bars.closed_at, desk, books.books)
     engine = BacktestEngine(CONFIG)
     try:
         _open_venue(engine, books)

@@ -12,11 +12,11 @@ import numpy as np
 from jaxtyping import Float64
 
 from longshort.base.errors import NotComputable
-from longshort.base.instrument import BPS, Costs, Instrument
-from longshort.data.bars import Bars
+from longshort.base.instrument import BPS, Instrument
 from longshort.policy.exposure import Exposure
-from longshort.policy.ledger import Ledger, run_ledger
+from longshort.policy.ledger import Ledger
 from longshort.policy.rivals import RIVALS, rival_exposure
+from longshort.study.broker import Broker, broker_of
 from longshort.study.case import Case
 from longshort.study.money import profits, rule_of
 from longshort.study.section import Chart, Column, Series, Table
@@ -66,23 +66,27 @@ def delayed(exposure: Exposure, bars: int) -> Exposure:
     return replace(exposure, **late)
 
 
-def booked(bars: Bars, exposure: Exposure, costs: Costs, starting_balance: float) -> Outcome:
-    """The outcome of wishes under some costs; `UNKNOWN` where funding is unknown while a position is open."""
+def booked(broker: Broker, exposure: Exposure) -> Outcome:
+    """The outcome of wishes with a broker; `UNKNOWN` where funding is unknown while a position is open."""
     try:
-        return outcome_of(run_ledger(bars, exposure, costs, starting_balance=starting_balance))
+        return outcome_of(broker.judged(broker.book(exposure)))
     except NotComputable:
         return UNKNOWN
 
 
+def broker_for(case: Case) -> Broker:
+    """Who booked the accounts of a case."""
+    return case.money.broker or broker_of(case.market, case.walk.tested)
+
+
 def cost_outcomes(case: Case) -> dict[str, dict[float, Outcome]]:
     """Per strategy and cost multiple: what would have been left; once the costs is what was booked already."""
-    rows, start = case.walk.tested, case.market.study.trading.starting_balance
-    bars, costs = case.market.bars[rows.start : rows.stop], case.market.study.costs.record
+    broker = broker_for(case)
     return {
         name: {
             m: outcome_of(case.money.ledgers[name])
             if m == 1.0
-            else booked(bars, wish, _times(costs, m), start)
+            else booked(broker.dearer(fees=m, slippage=m), wish)
             for m in MULTIPLES
         }
         for name, wish in wishes_of(case).items()
@@ -91,9 +95,8 @@ def cost_outcomes(case: Case) -> dict[str, dict[float, Outcome]]:
 
 def delay_outcomes(case: Case) -> dict[int, Outcome]:
     """What the policy's wishes would have earned if each had come some bars later."""
-    rows, start = case.walk.tested, case.market.study.trading.starting_balance
-    bars, costs = case.market.bars[rows.start : rows.stop], case.market.study.costs.record
-    return {k: booked(bars, delayed(case.money.exposure, k), costs, start) for k in DELAYS if k < len(bars)}
+    broker, wished = broker_for(case), case.money.exposure
+    return {k: booked(broker, delayed(wished, k)) for k in DELAYS if k < len(wished)}
 
 
 def below_minimum(
@@ -101,15 +104,16 @@ def below_minimum(
 ) -> tuple[int, int]:
     """How many wishes ask for an order that opens or resizes, and how many of those the venue would not take.
 
-    The order is the wish's difference from the last one, for an account of constant size; it is too small below the
-    minimum notional or below one lot. Wishes to be flat are left out: closing is always taken.
+    The order is the wish's difference from the last one, for an account of constant size in quote units; it is too
+    small below the minimum notional or below one lot. Wishes to be flat are left out: closing is always taken.
     """
     asked = refused = 0
     for a, instrument in enumerate(instruments):
         rows = np.flatnonzero(np.isfinite(target[:, a]) & np.isfinite(close[:, a]))
         wish = target[rows, a]
         order = np.abs(np.diff(wish, prepend=0.0)) * account
-        one_lot = close[rows, a] * float(instrument.contract_size) * float(instrument.lot)
+        worth = 1.0 if instrument.inverse else close[rows, a]
+        one_lot = worth * float(instrument.contract_size) * float(instrument.lot)
         least = np.maximum(one_lot, float(instrument.min_notional)) * (1.0 - 1e-12)
         opens = (wish != 0.0) & (order > 0.0)
         asked += int(opens.sum())
@@ -210,7 +214,3 @@ def cost_chart(case: Case, outcomes: Mapping[str, Mapping[float, Outcome]]) -> C
         ),
         reading=f"{case.model}: {cheap:+.1%} without costs, {dear:+.1%} at three times the study's.",
     )
-
-
-def _times(costs: Costs, multiple: float) -> Costs:
-    return Costs(taker_bps=costs.taker_bps * multiple, slippage_bps=costs.slippage_bps * multiple)
