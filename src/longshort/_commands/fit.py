@@ -21,8 +21,9 @@ from longshort.models.opponents import model_name, model_of
 from longshort.study.folds import Fold
 from longshort.study.following import resume
 from longshort.study.market import Market, load_bars, open_market
+from longshort.study.papers import write_certificate
 from longshort.study.recipe import recipe_digest
-from longshort.study.run import job_cache, versions
+from longshort.study.run import hashes_of, job_cache, versions
 from longshort.study.walk import member_job, opponent_job, past_of
 
 Report = Callable[[str, int, int], None]
@@ -52,10 +53,11 @@ def train(study: Study, *, report: Report = lambda what, done, of: None) -> Bund
         trained_until=until,
         settings=study.model_dump(mode="json"),
         memory=memory_at(market, until),
-        hashes={"data": market.bars.digest(), "study": study.digest(), "recipe": recipe_digest(study)},
+        hashes=hashes_of(study, market.bars.digest()),
         versions=versions(),
     )
     bundle.save(bundle_folder(study))
+    write_certificate(bundle_folder(study), bundle, market.bars)
     return bundle
 
 

@@ -15,8 +15,9 @@ from longshort.models.lstm import FittedLSTM
 from longshort.models.refine import NewRows, Refined, new_rows, refine_member
 from longshort.study.folds import Fold
 from longshort.study.market import load_bars, open_market
+from longshort.study.papers import write_certificate
 from longshort.study.recipe import recipe_digest
-from longshort.study.run import versions
+from longshort.study.run import hashes_of, versions
 from longshort.study.walk import opponent_job
 
 Report = Callable[[str, int, int], None]
@@ -78,18 +79,14 @@ def refine(study: Study, *, report: Report = lambda what, done, of: None) -> Ref
         trained_until=until,
         settings=study.model_dump(mode="json"),
         memory=memory_at(market, until),
-        hashes={
-            "data": market.bars.digest(),
-            "study": study.digest(),
-            "recipe": recipe_digest(study),
-            "parent": parent.content,
-        },
+        hashes=hashes_of(study, market.bars.digest()) | {"parent": parent.content},
         versions=versions(),
     )
     found = Refinement(bundle=bundle, parent=parent, rows=rows, refined=tuple(refined))
     if not found.is_better:
         return replace(found, bundle=parent)
     bundle.save(bundle_folder(study))
+    write_certificate(bundle_folder(study), bundle, market.bars)
     return found
 
 

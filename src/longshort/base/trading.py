@@ -67,7 +67,9 @@ class CostSettings(Section):
 class TradingSettings(Section):
     """The account, in settlement units, and the bars that orders are filled on (empty: those that decide).
 
-    See `AccountTerms` for `margin`, `leverage` and `execution`; a leverage above a venue's cap is refused.
+    See `AccountTerms` for `margin`, `leverage` and `execution`; a leverage above a venue's cap is refused. A model
+    expires `expires_after_bars` after the last bar that it learnt from; 0: at the age up to which its evaluation saw it
+    gain.
     """
 
     execution_interval: str = ""
@@ -75,11 +77,18 @@ class TradingSettings(Section):
     margin: MarginMode = "none"
     leverage: float = Field(default=1.0, ge=1.0)
     execution: Execution = "taker"
+    latency_ms: int = Field(default=0, ge=0, le=3_600_000)
+    expires_after_bars: int = Field(default=0, ge=0)
 
     @property
     def account(self) -> AccountTerms:
         """The frozen record that ledger and engine share."""
-        return AccountTerms(margin=self.margin, leverage=self.leverage, execution=self.execution)
+        return AccountTerms(
+            margin=self.margin,
+            leverage=self.leverage,
+            execution=self.execution,
+            latency_ms=self.latency_ms,
+        )
 
 
 class LimitSettings(Section):

@@ -2,17 +2,40 @@
 
 import platform
 from dataclasses import asdict
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import polars as pl
 
-from longshort.base.files import write_atomically, write_json, write_text
+from longshort.base.files import digest, write_atomically, write_json, write_text
 from longshort.base.settings import Study, to_toml
 from longshort.policy.ledger import Ledger
+from longshort.policy.own import own_sources
 from longshort.study.market import Market, code_digest
+from longshort.study.money import rule_for
+from longshort.study.recipe import recipe_digest
 
 LIBRARIES = ("longshort", "torch", "numpy", "polars", "scipy", "nautilus_trader")
+
+
+def hashes_of(study: Study, data: str) -> dict[str, str]:
+    """What a result depends on: settings, bars (by their hash), our code, and the user's own beside it."""
+    rule = rule_for(study, bars_per_year=1.0)  # which is no part of its files
+    return {
+        "study": study.digest(),
+        "data": data,
+        "code": code_digest(),
+        "recipe": recipe_digest(study),
+        "policy": digest(policy_digest(), *own_sources(rule)),
+    }
+
+
+@lru_cache(maxsize=1)
+def policy_digest() -> str:
+    """A hash of the code that turns forecasts into money."""
+    room = Path(__file__).parent.parent / "policy"
+    return digest(*(path.read_bytes() for path in sorted(room.rglob("*.py"))))
 
 
 class Run:
@@ -21,7 +44,7 @@ class Run:
     def __init__(self, market: Market, kind: str) -> None:
         self.market = market
         study = market.study
-        self.hashes = {"study": study.digest(), "data": market.bars.digest(), "code": code_digest()}
+        self.hashes = hashes_of(study, market.bars.digest())
         self.folder = study.folder / "runs" / f"{kind}-{self.hashes['study'][:6]}-{self.hashes['data'][:6]}"
 
     def write_study(self) -> None:
