@@ -3,9 +3,11 @@
 It shares nothing with the ledger or the engine but the input records. Rules, in the order of a bar:
 
 * where the opens already leave less than maintenance margin, positions are liquidated there, and orders lapse;
-* a decision at a row's close fills at the next row's open; an absent next bar lets it lapse. A resting order fills at
-  the close that decided it, only where the bar trades through that price by a tick; else it lapses, or becomes a market
-  order at the open after. An order that adds needs initial margin: value over leverage, of all positions;
+* a decision at a row's close fills at the next row's open, with a latency at the first open that is as late; an
+  absent bar there lets it lapse. What is on its way counts as held when a wish is sized, and is recalled with the
+  position. A resting order fills at the close that decided it, only where the bar trades through that price by a
+  tick; else it lapses, or becomes a market order at the open after. An order that adds needs initial margin: value
+  over leverage, of all positions;
 * fill = open x (1 +- slippage) to the nearest tick, ties against us; fee = value x rate, to 1e-8;
 * a stop is reached where it is touched, and fills at the open where that is worse, slippage on top; a take fills at
   its price where the bar trades through it by a tick; the stop counts before the take, not after liquidation;
@@ -41,6 +43,10 @@ class Position:
     margin: Decimal = ZERO
     order: Decimal = ZERO
     limit: Decimal | None = None
+    sent: int = -1  # the row that decided the order
+    later: list[tuple[int, Decimal, Decimal | None]] = field(
+        default_factory=list
+    )  # what follows: decided, order, limit
     exits: tuple[float, float] = (float("nan"), float("nan"))
 
 
@@ -82,12 +88,15 @@ class Venue:
         self.account = Account(exact(starting_balance), {s: Position() for s in bars.symbols})
         self.coins = list(enumerate(bars.instruments))
         self.last: dict[str, Decimal] = {}
+        self.opened_at = bars.opened_at.tolist()
         self.traded: list[tuple[int, Decimal]] = []
         self.leverage = exact(terms.leverage)
 
     def row(self, t: int, exposure: Exposure) -> None:
         account = self.account
         self.paid = dict.fromkeys(("funding", "liquidation", "insurance"), ZERO)
+        for position in account.positions.values():
+            self.go_out(t, position)
         self.liquidate(t, {c.symbol: self.opened(t, a, c) for a, c in self.coins})
         for a, coin in self.coins:
             self.fill_order(t, a, coin)
@@ -225,9 +234,30 @@ class Venue:
         position = self.account.positions[coin.symbol]
         rate = exact(self.costs.liquidation_bps) / BPS
         self.fill(t, coin, -position.quantity, price, rate, "liquidation")
-        if position.order:
-            self.account.lapsed.append((t - 1, coin.symbol))
-        position.order = ZERO
+        self.recall(coin, lapses=True)
+
+    def recall(self, coin: Instrument, *, lapses: bool) -> None:
+        position = self.account.positions[coin.symbol]
+        orders = [
+            (position.sent, position.order),
+            *((decided, order) for decided, order, _ in position.later),
+        ]
+        if lapses:
+            self.account.lapsed += [(decided, coin.symbol) for decided, order in orders if order]
+        position.order, position.later = ZERO, []
+
+    def go_out(self, t: int, position: Position) -> None:
+        """What opens with row `t` is the first open that is late enough for the decision of some earlier row."""
+        position.sent += 1  # what is still to be filled counts as decided a close later
+        late = self.terms.latency_ms * 1_000_000
+        for due in list(position.later):
+            decided, order, limit = due
+            earlier = [
+                r for r in range(decided + 1, t) if self.opened_at[r] >= self.bars.closed_at[decided] + late
+            ]
+            if not earlier and self.opened_at[t] >= self.bars.closed_at[decided] + late:
+                position.later.remove(due)
+                position.order, position.limit, position.sent = position.order + order, limit, decided
 
     def fill_order(self, t: int, a: int, coin: Instrument) -> None:
         position = self.account.positions[coin.symbol]
@@ -236,7 +266,7 @@ class Venue:
             return
         position.order = ZERO
         if not self.bars.present[t, a]:
-            self.account.lapsed.append((t - 1, coin.symbol))
+            self.account.lapsed.append((position.sent, coin.symbol))
             return
         maker, taker = self.fees(t, coin)
         if position.limit is None:
@@ -251,10 +281,10 @@ class Venue:
                 if self.terms.execution == "maker, then taker":
                     position.order = order
                 else:
-                    self.account.lapsed.append((t - 1, coin.symbol))
+                    self.account.lapsed.append((position.sent, coin.symbol))
                 return
         if price is None or self.refused(coin, order, price, rate):
-            self.account.lapsed.append((t - 1, coin.symbol))
+            self.account.lapsed.append((position.sent, coin.symbol))
             return
         self.fill(t, coin, order, price, rate, cause, opened)
         if cause == "maker":
@@ -345,13 +375,13 @@ class Venue:
                     return
                 slipped = self.slipped(t, a, coin, -position.quantity, price) or price
                 self.fill(t, coin, -position.quantity, slipped, self.fees(t, coin)[1], "stop", price)
-                position.order = ZERO
+                self.recall(coin, lapses=False)
                 return
         if not isnan(take):
             at = self.on_grid(coin, max(entry * (1 + sign * exact(take)), coin.tick))
             if high >= at + coin.tick if long else low <= at - coin.tick:
                 self.fill(t, coin, -position.quantity, at, self.fees(t, coin)[0], "take")
-                position.order = ZERO
+                self.recall(coin, lapses=False)
 
     def comes_too_late(self, t: int, a: int, coin: Instrument, before: Decimal) -> bool:
         """Whether the bar liquidates the coin, all others unchanged, a tick before a stop or earlier."""
@@ -378,7 +408,7 @@ class Venue:
             rate = exact(self.costs.settlement_bps) / BPS if listed else ZERO
             cause = "expiry" if listed else "delisting"
             self.fill(t, coin, -position.quantity, self.mark(t, a, coin), rate, cause)
-            position.order = ZERO
+            self.recall(coin, lapses=False)
 
     def fund(self, t: int, a: int, coin: Instrument) -> None:
         rate, quantity = float(self.bars.funding_rate[t, a]), self.account.positions[coin.symbol].quantity
@@ -398,10 +428,15 @@ class Venue:
         close = self.last[coin.symbol]
         lots = exact(exposure.target[t, a]) * max(equity, ZERO) / self.value(coin, coin.lot, close)
         lots = lots.to_integral_value(rounding=ROUND_DOWN)
-        order = lots * coin.lot - position.quantity
+        under_way = sum((order for _, order, _ in position.later), ZERO)
+        if self.terms.latency_ms:
+            under_way += position.order
+        else:
+            position.order = ZERO
+        order = lots * coin.lot - position.quantity - under_way
         in_quotes = abs(order) * coin.contract_size * (1 if coin.inverse else close)
-        position.order = ZERO if lots and in_quotes < coin.min_notional else order
-        position.limit = None if self.terms.execution == "taker" else close
+        if order and not (lots and in_quotes < coin.min_notional):
+            position.later.append((t, order, None if self.terms.execution == "taker" else close))
 
     def fill(  # noqa: PLR0917
         self,

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,6 +39,7 @@ terms = st.builds(
     margin=st.sampled_from(["none", "isolated", "cross"]),
     leverage=st.sampled_from([1.0, 5.0, 20.0]),
     execution=st.sampled_from(["taker", "taker", "maker", "maker, then taker"]),
+    latency_ms=st.sampled_from([0, 0, 1, 3_600_000, 7_000_000]),
 )
 
 
@@ -219,6 +221,51 @@ def test_margin_without_tiers_on_record_is_not_computed() -> None:
 
     with pytest.raises(NotComputable, match="The maintenance tiers of AAAUSDT are not on record"):
         run_ledger(bars, wishes(bars, np.full((1, 1), NAN)), Costs(), account=AccountTerms(margin="isolated"))
+
+
+def _at_latency(latency_ms: int, targets: list[float], *, gone: int | None = None) -> Ledger:
+    """Opens of 100, 101, 102 and so on, closes of 100 throughout, 10,000 to begin with, and no costs."""
+    opens = 100.0 + np.arange(len(targets))[:, None]
+    closes = np.full(opens.shape, 100.0)
+    if gone is not None:
+        opens[gone] = closes[gone] = NAN
+    bars = market([coin()], opens, closes)
+    free = Costs(taker_bps=0.0, slippage_bps=0.0)
+    terms = AccountTerms(latency_ms=latency_ms)
+    exposure = wishes(bars, np.array(targets)[:, None])
+    return run_ledger(bars, exposure, free, starting_balance=BALANCE, account=terms)
+
+
+@pytest.mark.parametrize(
+    ("latency_ms", "price"), [(0, 101.0), (1, 102.0), (3_600_000, 102.0), (3_600_001, 103.0)]
+)
+def test_an_order_fills_at_the_first_open_that_is_late_enough(latency_ms: int, price: float) -> None:
+    ledger = _at_latency(latency_ms, [0.5, NAN, NAN, NAN, NAN])
+
+    assert ledger.fills["price"].to_list() == [price]
+    assert ledger.fills["quantity"].to_list() == [50.0]
+    assert _at(ledger.fills["decided_at"]) == [ledger.closed_at[0]]
+    assert _at(ledger.fills["filled_at"]) == [ledger.closed_at[0] + 3_600 * 10**9 * int(price - 101)]
+
+
+def test_a_wish_counts_what_is_on_its_way_as_held() -> None:
+    ledger = _at_latency(1, [0.5, 0.8, 0.8, NAN, NAN])
+
+    # 50; 80 less the 50 under way; 0.8 x (10,000 - 50 x 2) / 100 = 79.2 less the 50 held and the 30 under way
+    assert ledger.fills["quantity"].to_list() == [50.0, 30.0, -0.8]
+    assert ledger.fills["price"].to_list() == [102.0, 103.0, 104.0]
+
+
+def test_an_order_on_its_way_lapses_at_the_close_that_decided_it() -> None:
+    ledger = _at_latency(3_600_001, [NAN, 0.5, NAN, NAN, NAN], gone=4)
+
+    assert ledger.trades == 0
+    assert _at(ledger.lapsed["decided_at"]) == [ledger.closed_at[1]]
+    assert ledger.lapsed["reason"].to_list() == ["no bar to fill in"]
+
+
+def _at(instants: pl.Series) -> list[int]:
+    return (instants.dt.timestamp("ms") * 1_000_000).to_list()
 
 
 def test_a_change_in_any_file_of_the_arithmetic_makes_all_of_it_be_compiled_anew(tmp_path: Path) -> None:

@@ -117,9 +117,11 @@ class AccountTerms:
 
     Without margin nothing is refused and nothing liquidated. "isolated" backs each position with its own margin alone
     (its value at entry over `leverage`), "cross" all of them with the whole account. A maker rests at the close for one
-    bar; "maker, then taker" sends what was not filled as a market order at the open after it.
+    bar; "maker, then taker" sends what was not filled as a market order at the open after it. An order reaches the
+    venue `latency_ms` after the close that decided it, so it goes out at the first open from then on.
     """
 
     margin: MarginMode = "none"
     leverage: float = 1.0
     execution: Execution = "taker"
+    latency_ms: int = 0

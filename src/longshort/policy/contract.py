@@ -59,11 +59,19 @@ INSIDE = _layout("high", "low", "mark_high", "mark_low", "stop", "take", "impact
 # average entry price, last close in ticks, next order, isolated margin, exits as fractions of the entry, and the
 # price in ticks at which the order rests (0: at the market)
 HOLDING = _layout("lots", "entry", "mark", "order", "margin", "stop", "take", "limit")
+WAITING = _layout("lots", "limit")  # an order on its way to the venue
 PURSE = _layout("cash", "traded", counts=["fills", "oldest"])  # what was traded since the fill `oldest`
 BALANCE = _layout("cash", "equity")
 ENTRY = _layout("lots", "fees", "slippage", "funding", "liquidation", "insurance", counts=["lapsed"])
 FILL = _layout(
-    "order", "ticks", "fee", "slippage", "realized", "position", "cash", counts=["row", "asset", "cause"]
+    "order",
+    "ticks",
+    "fee",
+    "slippage",
+    "realized",
+    "position",
+    "cash",
+    counts=["row", "asset", "cause", "decided"],
 )
 
 
@@ -78,12 +86,16 @@ class Rates(NamedTuple):
 
 
 class Account(NamedTuple):
-    """`AccountTerms` as numbers, and how many rows the 30 days are that decide the fee tier."""
+    """`AccountTerms` as numbers, and how many rows the 30 days are that decide the fee tier.
+
+    An order goes out at the open after its close, or `delay_rows` opens later.
+    """
 
     mode: int = UNMARGINED
     leverage: float = 1.0
     execution: int = TAKER_ONLY
     window_rows: int = 0
+    delay_rows: int = 0
 
 
 class Desk(NamedTuple):
@@ -96,6 +108,7 @@ class Desk(NamedTuple):
     purse: Table  # PURSE
     market: Table  # CELL
     inside: Table  # INSIDE; no rows: nothing happens inside bars
+    on_way: Table  # WAITING, "asset row", the row modulo `delay_rows`
     rates: Rates
     account: Account
 
@@ -168,13 +181,14 @@ def fee_tiers(instruments: Sequence[Instrument], costs: Costs) -> Table:
     )
 
 
-def account_of(terms: AccountTerms, interval: Interval) -> Account:
+def account_of(terms: AccountTerms, interval: Interval, delay_rows: int = 0) -> Account:
     """Account terms as numbers, for bars of an interval."""
     return Account(
         mode=MODES[terms.margin],
         leverage=terms.leverage,
         execution=EXECUTIONS[terms.execution],
         window_rows=max(1, FEE_WINDOW // interval.ns),
+        delay_rows=delay_rows,
     )
 
 

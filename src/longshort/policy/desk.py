@@ -5,12 +5,14 @@ from jaxtyping import Bool, Float64
 
 from longshort.base.instrument import AccountTerms, Costs
 from longshort.data.bars import Bars
+from longshort.data.grid import MILLISECOND
 from longshort.policy.contract import (
     CELL,
     HOLDING,
     INSIDE,
     PURSE,
     UNITS,
+    WAITING,
     Desk,
     Table,
     account_of,
@@ -39,6 +41,7 @@ def open_desk(
 
     Raises `StudyError` for a leverage above a venue's cap, `NotComputable` for what cannot be booked.
     """
+    delay_rows = delay(bars, account.latency_ms)
     desk = Desk(
         terms=contract_terms(bars.instruments, whole=lots),
         tiers=maintenance_tiers(bars.instruments, account),
@@ -48,11 +51,22 @@ def open_desk(
         market=_market(bars, exposure),
         inside=_inside(bars, costs, exposure) if _moves_inside(costs, account, exposure) else _nothing(bars),
         rates=rates(costs),
-        account=account_of(account, bars.interval),
+        on_way=np.zeros((len(bars.symbols), delay_rows), WAITING),
+        account=account_of(account, bars.interval, delay_rows),
     )
     desk.held["stop"] = desk.held["take"] = np.nan
     desk.purse["cash"] = np.round(starting_balance * UNITS) if lots else starting_balance * UNITS
     return desk
+
+
+def delay(bars: Bars, latency_ms: int) -> int:
+    """How many opens after the next one an order goes out that was decided at a close.
+
+    Where the market closes between bars, a latency shorter than any pause costs none.
+    """
+    late = latency_ms * MILLISECOND
+    pauses = bars.opened_at[1:] - bars.closed_at[:-1]
+    return 0 if len(pauses) and late <= pauses.min() else -(-late // bars.interval.ns)
 
 
 def settling(bars: Bars) -> Bool[np.ndarray, "time asset"]:

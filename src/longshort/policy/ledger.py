@@ -1,10 +1,11 @@
 """The money ledger: what a list of wishes would have earned, open to open, after every cost.
 
-A wish formed at a close is sized with the equity of that close, funding settled there already booked, and
-fills at the next row's open; where the coin has no bar then, or none at the close, the wish lapses. An absent bar is
-valued at the last close; funding is paid at the mark price, at the last close where none is on record. What expires or
-is listed no more is settled and pays no more funding. Without margin (`AccountTerms`) there is no liquidation: an
-account without equity is flat at its next wish. The order of events inside a bar is that of `booking.history.book`.
+A wish formed at a close is sized with the equity of that close, funding settled there already booked, and fills at
+the next row's open, or the first one after the latency; where the coin has no bar then, or none at the close, it
+lapses. An absent bar is valued at the last close; funding is paid at the mark price, at the last close where none is
+on record. What expires or is listed no more is settled and pays no more funding. Without margin (`AccountTerms`)
+there is no liquidation: an account without equity is flat at its next wish. The order of events inside a bar is that
+of `booking.history.book`.
 """
 
 from collections.abc import Sequence
@@ -244,7 +245,7 @@ def _fill_frame(fills: Table, bars: Bars) -> pl.DataFrame:
     terms = contract_terms(bars.instruments)[asset]
     frame = pl.DataFrame(
         {
-            "decided_at": bars.closed_at[row - 1],
+            "decided_at": bars.closed_at[fills["decided"]],
             "filled_at": np.where(fills["cause"] < BY_ORDER, bars.opened_at[row], bars.closed_at[row]),
             "symbol": _names(bars.symbols, asset),
             "quantity": fills["order"] * terms["lot_step"] / terms["lot_parts"],

@@ -16,7 +16,17 @@ from longshort.policy.booking.worth import (
     slippage_units,
     unrealized_units,
 )
-from longshort.policy.contract import ABOVE_CAP, ISOLATED, LIQUIDATION, NO_MARGIN, UNMARGINED, Books, Desk
+from longshort.policy.contract import (
+    ABOVE_CAP,
+    ISOLATED,
+    LIQUIDATION,
+    MAKER,
+    NO_MARGIN,
+    ORDER,
+    UNMARGINED,
+    Books,
+    Desk,
+)
 
 
 class Deal(NamedTuple):
@@ -83,6 +93,7 @@ def book_fill(row: int, asset: int, deal: Deal, desk: Desk, books: Books) -> Non
     made: int = purse.fills
     fill = books.fills[made]
     fill.row, fill.asset, fill.order, fill.ticks, fill.cause = row, asset, deal.order, deal.ticks, deal.cause
+    fill.decided = decided_row(row, desk) if deal.cause in (ORDER, MAKER) else row - 1
     fill.fee = fee_units(deal.order, deal.ticks, deal.rate, terms)
     fill.slippage = slippage_units(deal.order, deal.ticks, deal.before, terms)
     fill.realized = realized_units(held.lots, held.entry, deal.order, deal.ticks, terms)
@@ -100,6 +111,12 @@ def book_fill(row: int, asset: int, deal: Deal, desk: Desk, books: Books) -> Non
     purse.traded += money(abs(notional_units(deal.order, deal.ticks, terms)), terms)
     purse.fills += 1
     fill.position, fill.cash = held.lots, purse.cash
+
+
+@compiled
+def decided_row(row: int, desk: Desk) -> int:
+    """The row at whose close the orders were decided that go out in a row."""
+    return row - 1 - desk.account.delay_rows
 
 
 @compiled

@@ -3,8 +3,8 @@
 import numpy as np
 
 from longshort.policy.booking.compiled import compiled
-from longshort.policy.booking.fills import Deal, book_fill, refusal, slipped
-from longshort.policy.booking.inside import AT_OPEN, IN_BAR, book_exits, book_liquidations
+from longshort.policy.booking.fills import Deal, book_fill, decided_row, refusal, slipped
+from longshort.policy.booking.inside import AT_OPEN, IN_BAR, book_exits, book_liquidations, recall
 from longshort.policy.booking.worth import (
     fee_rates,
     funding_units,
@@ -66,7 +66,7 @@ def book_open(row: int, desk: Desk, books: Books) -> None:
             held.limit = 0.0
             continue
         if lapsed:
-            books.entries[row - 1, asset].lapsed = lapsed
+            books.entries[decided_row(row, desk), asset].lapsed = lapsed
         held.order = held.limit = 0.0
 
 
@@ -156,7 +156,7 @@ def book_settlement(row: int, asset: int, desk: Desk, books: Books) -> None:
     rate = desk.rates.settlement if expires else 0.0
     deal = Deal(-held.lots, ticks, ticks, rate, EXPIRY if expires else DELISTING)
     book_fill(row, asset, deal, desk, books)
-    held.order = 0.0
+    recall(row, asset, 0, desk, books)
 
 
 @compiled
@@ -179,10 +179,37 @@ def book_wishes(row: int, equity: float, desk: Desk, books: Books) -> None:
         cell, held = desk.market[row, asset], desk.held[asset]
         if exits:
             held.stop, held.take = desk.inside[row, asset].stop, desk.inside[row, asset].take
-        if np.isnan(cell.target):
-            continue
-        if not cell.present:
+        wished = not np.isnan(cell.target)
+        if wished and not cell.present:
             books.entries[row, asset].lapsed = NO_BAR
-            continue
-        held.order = order_lots(cell.target, equity, held.mark, held.lots, desk.terms[asset])
-        held.limit = 0.0 if desk.account.execution == TAKER_ONLY else held.mark
+            wished = False
+        limit = 0.0 if desk.account.execution == TAKER_ONLY else held.mark
+        if desk.account.delay_rows:
+            order = _later_order(asset, cell.target, equity, desk) if wished else 0.0
+            _move_on(row, asset, order, limit, desk)
+        elif wished:
+            held.order = order_lots(cell.target, equity, held.mark, held.lots, desk.terms[asset])
+            held.limit = limit
+
+
+@compiled
+def _later_order(asset: int, target: float, equity: float, desk: Desk) -> float:
+    """The order of a wish whose forerunners are still on their way: it is sized as if they were filled."""
+    held = desk.held[asset]
+    under_way: float = held.order
+    for waiting in desk.on_way[asset]:
+        under_way += waiting.lots
+    return order_lots(target, equity, held.mark, held.lots + under_way, desk.terms[asset])
+
+
+@compiled
+def _move_on(row: int, asset: int, order: float, limit: float, desk: Desk) -> None:
+    """Send an order on its way; the one that was sent `delay_rows` ago goes out at the next open.
+
+    What is still to be filled at the market goes with it.
+    """
+    held, waiting = desk.held[asset], desk.on_way[asset, row % desk.account.delay_rows]
+    if waiting.lots != 0.0:
+        held.order += waiting.lots
+        held.limit = waiting.limit
+    waiting.lots, waiting.limit = order, limit

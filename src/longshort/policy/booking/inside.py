@@ -3,7 +3,7 @@
 import numpy as np
 
 from longshort.policy.booking.compiled import compiled
-from longshort.policy.booking.fills import Deal, book_fill, slipped
+from longshort.policy.booking.fills import Deal, book_fill, decided_row, slipped
 from longshort.policy.booking.margin import (
     against,
     cross_path,
@@ -135,9 +135,7 @@ def book_liquidations(row: int, moment: int, desk: Desk, books: Books) -> None:
         held, last = desk.held[asset], asset
         deal = Deal(-held.lots, found[asset], found[asset], desk.rates.liquidation, LIQUIDATION)
         book_fill(row, asset, deal, desk, books)
-        if held.order != 0.0:
-            books.entries[row - 1, asset].lapsed = LIQUIDATED
-            held.order = 0.0
+        recall(row, asset, LIQUIDATED, desk, books)
     purse = desk.purse[0]
     if last >= 0 and desk.account.mode == CROSS and purse.cash < 0.0:
         books.entries[row, last].insurance -= purse.cash
@@ -159,4 +157,18 @@ def book_exits(row: int, desk: Desk, books: Books) -> None:
         if cause == STOP:
             rate, price = taker, slipped(row, asset, order, ticks, desk)
         book_fill(row, asset, Deal(order, price, ticks, rate, cause), desk, books)
-        held.order = 0.0
+        recall(row, asset, 0, desk, books)
+
+
+@compiled
+def recall(row: int, asset: int, why: int, desk: Desk, books: Books) -> None:
+    """Take back a coin's orders, those on their way too; they lapse for a reason, or silently (0)."""
+    held, delay = desk.held[asset], desk.account.delay_rows
+    if why and held.order != 0.0:
+        books.entries[decided_row(row, desk), asset].lapsed = why
+    held.order = 0.0
+    for before in range(delay):
+        waiting, decided = desk.on_way[asset, (row - 1 - before) % delay], row - 1 - before
+        if why and waiting.lots != 0.0:
+            books.entries[decided, asset].lapsed = why
+        waiting.lots = 0.0
