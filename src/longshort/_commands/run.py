@@ -1,6 +1,6 @@
 """The commands that learn and judge, as a person meets them: progress while they run, the answer at the end."""
 
-from longshort._commands import fit, judge, tell, trade
+from longshort._commands import fit, judge, tell, tell_account, trade
 from longshort._commands import refine as refinement
 from longshort._commands.divide import DIVISIONS, show_division
 from longshort._commands.terminal import emit_json, note, progress
@@ -84,6 +84,6 @@ def backtest(study: Study, *, as_json: bool) -> None:
     with progress() as report:
         found = trade.backtest_into(study, report=report)
     if as_json:
-        emit_json(tell.ledger_summary(found.sheet.ledger, found.folder, found.sheet.bars.bars_per_year))
+        emit_json(tell_account.backtest_record(found))
     else:
-        tell.tell_backtest(found.sheet, found.folder, found.largest_difference)
+        tell_account.tell_backtest(found)

@@ -15,10 +15,8 @@ from longshort.data.bars import Bars
 from longshort.models.bundle import Bundle
 from longshort.models.forecast import Forecast
 from longshort.models.opponents import OPPONENTS, find_opponents
-from longshort.policy.ledger import Ledger
 from longshort.study.evidence.learning import stopping_reasons
 from longshort.study.report import Profit, Report, Word
-from longshort.study.tearsheet import TearSheet, figures
 from longshort.web.words import headline
 
 STYLES = {Word.BEATS: "bold cyan", Word.NO_EDGE: "bold magenta", Word.INCONCLUSIVE: "yellow"}
@@ -182,49 +180,10 @@ def tell_forecast(forecast: Forecast, bars: Bars, pictures: Sequence[Path]) -> N
         say(f"Picture: {picture}")
 
 
-def tell_backtest(sheet: TearSheet, folder: Path, largest_difference: float) -> None:
-    """What the account earned and paid."""
-    ledger = sheet.ledger
-    found = figures(ledger.equity, ledger.starting_balance, sheet.bars.bars_per_year)
-    paid = ledger.totals
-    rows = [
-        ["net return", f"{found.net_return:+.2%}"],
-        ["Sharpe ratio, per year", f"{found.sharpe:.2f}"],
-        ["largest drawdown", f"{found.max_drawdown:.2%}"],
-        ["fills", f"{ledger.trades:,}"],
-        ["fees", f"{paid.fees:,.2f}"],
-        ["slippage", f"{paid.slippage:,.2f}"],
-        ["funding paid", f"{paid.funding:+,.2f}"],
-        ["equity at the end", f"{ledger.equity[-1]:,.2f}"],
-    ]
-    rows += [[f"{curve.name}, net return", f"{curve.equity[-1] - 1.0:+.2%}"] for curve in sheet.rivals]
-    say_table(sheet.title, ["", ">value"], rows)
-    settle = sheet.bars.instruments[0].settle
-    say(f"Engine and ledger agree: cash differs by at most {largest_difference:.8f} {settle} at any close.")
-    say(f"Tear sheet: {folder / 'tearsheet.html'}")
-
-
 def forecast_rows(forecast: Forecast) -> list[dict[str, object]]:
     """What `forecast --json` prints: one object per coin and horizon, instants in ISO 8601."""
     frame = forecast[-1:].to_polars()
     return [row | {"closed_at": row["closed_at"].isoformat()} for row in frame.iter_rows(named=True)]
-
-
-def ledger_summary(ledger: Ledger, folder: Path, bars_per_year: float) -> dict[str, object]:
-    """What `backtest --json` prints."""
-    found = figures(ledger.equity, ledger.starting_balance, bars_per_year)
-    paid = ledger.totals
-    return {
-        "net_return": found.net_return,
-        "sharpe": found.sharpe,
-        "max_drawdown": found.max_drawdown,
-        "fills": ledger.trades,
-        "fees": paid.fees,
-        "slippage": paid.slippage,
-        "funding": paid.funding,
-        "equity": float(ledger.equity[-1]),
-        "report": str(folder / "tearsheet.html"),
-    }
 
 
 def _gained(gain: tuple[float, float], accepted: bool) -> str:  # noqa: FBT001 a cell of a table

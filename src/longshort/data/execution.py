@@ -5,9 +5,10 @@ its range in the first of its rows, its close in the last. Finer bars that are t
 Where both are whole and tell different prices, `disagreements` says so; nothing is repaired.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -27,7 +28,9 @@ Fine = Float64[np.ndarray, "finer asset"]
 FineMask = Bool[np.ndarray, "finer asset"]
 FineInstants = Int64[np.ndarray, " finer"]
 PRICES = ("open", "high", "low", "close")
-AT_END, AT_BEGIN = ("mark_close",), ("mark_high", "mark_low")  # where a decision bar's own gauges stand in
+STANDS_IN: Mapping[Gauge, int] = MappingProxyType(
+    {"mark_close": -1, "mark_high": 0, "mark_low": 0}
+)  # at which row
 HALF_A_TICK = 0.5
 
 
@@ -188,7 +191,8 @@ class _Place:
         return laid
 
     def _lay(self, laid: np.ndarray, values: np.ndarray) -> None:
-        laid[np.ix_(np.flatnonzero(self.known_rows), self._ours)] = values[np.ix_(self._rows, self._theirs)]
+        known = np.flatnonzero(self.known_rows)[:, None]
+        laid[known, self._ours] = values[self._rows[:, None], self._theirs]
 
 
 def _split(closed_at: Int64[np.ndarray, " time"], factor: int, finer: Interval) -> FineInstants:
@@ -227,7 +231,7 @@ def _listed(decision: Bars, factor: int) -> FineMask:
 
 
 def _whole(present: FineMask, factor: int) -> Mask:
-    return present.reshape(-1, factor, present.shape[1]).all(axis=1)
+    return np.logical_and.reduce(present.reshape(-1, factor, present.shape[1]), axis=1)
 
 
 def _funding(decision: Bars, finer: Bars, place: _Place, factor: int) -> dict[str, np.ndarray]:
@@ -245,10 +249,9 @@ def _funding(decision: Bars, finer: Bars, place: _Place, factor: int) -> dict[st
 def _gauges(decision: Bars, finer: Bars, place: _Place, missing: Mask) -> dict[Gauge, Fine]:
     """Mark prices: what else is measured, books do not read."""
     factor, laid = len(place.known_rows) // len(decision), dict[Gauge, Fine]()
-    for names, row in ((AT_END, -1), (AT_BEGIN, 0)):
-        for name in names:
-            if name in finer.gauges or name in decision.gauges:
-                own = _at(np.where(missing, decision.gauge(name), np.nan), factor, row)
-                known = place.grid(np.asarray(finer.gauge(name)))
-                laid[name] = np.where(np.isnan(known), own, known)
+    for name, row in STANDS_IN.items():
+        if name in finer.gauges or name in decision.gauges:
+            own = _at(np.where(missing, decision.gauge(name), np.nan), factor, row)
+            known = place.grid(np.asarray(finer.gauge(name)))
+            laid[name] = np.where(np.isnan(known), own, known)
     return laid

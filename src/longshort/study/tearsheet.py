@@ -15,6 +15,7 @@ from longshort.base.errors import DataError
 from longshort.data.bars import Bars
 from longshort.policy.ledger import Ledger
 from longshort.study.report import Curve
+from longshort.study.section import Section
 
 Series = Float64[np.ndarray, " time"]
 Instants = Int64[np.ndarray, " time"]
@@ -50,7 +51,10 @@ class Spell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TearSheet:
-    """One account on the bars that it was booked on, and its rivals; raises `DataError` where rows differ."""
+    """One account on the bars that it was booked on, its rivals, and what it is made of (`sections`).
+
+    Raises `DataError` where rows differ.
+    """
 
     title: str
     created_at: int
@@ -61,6 +65,7 @@ class TearSheet:
     hashes: dict[str, str] = field(default_factory=dict[str, str])
     versions: dict[str, str] = field(default_factory=dict[str, str])
     notes: tuple[str, ...] = ()
+    sections: tuple[Section, ...] = ()
 
     def __post_init__(self) -> None:
         same = np.array_equal(self.ledger.closed_at, self.bars.closed_at)
@@ -74,9 +79,10 @@ class TearSheet:
     @property
     def exposure(self) -> Float64[np.ndarray, "time asset"]:
         """Signed notional over equity, per close and coin; NaN where a held coin has no price."""
-        held = self.ledger.quantity != 0.0
+        held, inverse = self.ledger.quantity != 0.0, [i.inverse for i in self.bars.instruments]
         size = np.array([float(i.contract_size) for i in self.bars.instruments])
-        notional = np.where(held, self.ledger.quantity * self.bars.close * size, 0.0)
+        worth = np.where(inverse, size / self.bars.close, size * self.bars.close)
+        notional = np.where(held, self.ledger.quantity * worth, 0.0)
         alive = self.ledger.equity > 0.0
         return notional / np.where(alive, self.ledger.equity, np.nan)[:, None]
 

@@ -42,8 +42,13 @@ class Topic:
 
 def topics(report: Report) -> list[Topic]:
     """Every section of a report, in order; keys are told apart where two are alike."""
-    keys = _distinct([section.key for section in report.sections])
-    return [_topic(section, key, report.model) for section, key in zip(report.sections, keys, strict=True)]
+    return topics_of(report.sections, report.model)
+
+
+def topics_of(sections: Sequence[Section], own: str) -> list[Topic]:
+    """Some sections ready for a page; `own` is the name in tables and charts that is marked."""
+    keys = _distinct([section.key for section in sections])
+    return [_topic(section, key, own) for section, key in zip(sections, keys, strict=True)]
 
 
 def _topic(section: Section, key: str, own: str) -> Topic:

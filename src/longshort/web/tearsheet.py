@@ -9,7 +9,9 @@ import polars as pl
 
 from longshort.base.instrument import BPS
 from longshort.policy.ledger import Ledger
+from longshort.study.dissection import standing
 from longshort.study.report import Curve, data_notes, noun_of
+from longshort.study.statistics.sharpe import Interval
 from longshort.study.tearsheet import (
     Figures,
     TearSheet,
@@ -23,6 +25,7 @@ from longshort.web.formats import MONTHS, count, day, fixed, multiple, percent, 
 from longshort.web.lines import Axis, Line, line_chart
 from longshort.web.money import Figure, money_figures
 from longshort.web.pages import drawn, render
+from longshort.web.sections import topics_of
 
 OWN = "this account"
 FILLS = 25  # how many of the last fills are listed
@@ -73,6 +76,7 @@ def render_tearsheet(sheet: TearSheet) -> str:
         months=_months(sheet),
         month_names=MONTHS,
         spells=spells,
+        topics=topics_of(sheet.sections, OWN),
         last_fills=_fills(ledger).sort("filled_at").tail(FILLS).reverse().to_dicts(),
         largest_fills=_fills(ledger).sort("notional", descending=True).head(LARGEST).to_dicts(),
     )
@@ -95,18 +99,26 @@ def _result_tiles(sheet: TearSheet, found: Figures) -> list[Tile]:
     busy = percent(float((known > 0).mean()) if len(known) else math.nan, 0)
     ends = [count(sheet.ledger.starting_balance), *(count(float(e)) for e in sheet.ledger.equity[-1:])]
     net = percent(found.net_return, sign=True)
+    sharpe = standing(OWN, sheet.ledger).sharpe
     longest = f"longest {count(found.longest_drawdown)} bars"
     return [
         Tile(label="Net return", figure=net, beside=" to ".join(ends), side=_side(found.net_return)),
         Tile(
             label="Sharpe, yearly",
-            figure=fixed(found.sharpe),
-            beside=f"volatility {percent(found.volatility, 1)}",
+            figure=fixed(sharpe.sharpe),
+            beside=_interval(sharpe),
         ),
         Tile(label="Sortino, yearly", figure=fixed(found.sortino), beside="only falls count as risk"),
         Tile(label="Max drawdown", figure=percent(found.max_drawdown), beside=longest),
         Tile(label="Mean exposure", figure=multiple(mean), beside=f"gross; held {busy} of the time"),
     ]
+
+
+def _interval(sharpe: Interval) -> str:
+    """The interval of a Sharpe ratio, or why there is none."""
+    if not math.isfinite(sharpe.low):
+        return "too few days to tell"
+    return f"95 % interval {fixed(sharpe.low)} to {fixed(sharpe.high)}"
 
 
 def _cost_tiles(ledger: Ledger) -> list[Tile]:
