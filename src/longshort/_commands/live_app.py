@@ -77,3 +77,50 @@ def signals(
 
     asked = telling.Asked(follow=follow, bars=bars, to=to, as_json=as_json)
     telling.signals(Study.load(study, overrides or ()), asked)
+
+
+@app.command()
+def paper(
+    study: StudyPath,
+    overrides: Overrides = None,
+    *,
+    bars: Annotated[int, typer.Option("--bars", min=0, help="End after so many closes; 0: go on.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Trade on paper: live bars, the backtest's venue, no money; goes on where it was stopped."""
+    from longshort._commands import paper as trading
+    from longshort.base.settings import Study
+
+    trading.paper(Study.load(study, overrides or ()), trading.Asked(bars=bars, as_json=as_json))
+
+
+@app.command()
+def status(study: StudyPath, overrides: Overrides = None, *, as_json: AsJson = False) -> None:
+    """Say how a paper account stands: positions, equity, lag, limits in force."""
+    from longshort._commands import paper_desk
+    from longshort.base.settings import Study
+
+    paper_desk.status(Study.load(study, overrides or ()), as_json=as_json)
+
+
+@app.command()
+def stop(study: StudyPath, overrides: Overrides = None) -> None:
+    """End a paper session from another terminal; positions stay as they are."""
+    from longshort._commands import paper_desk
+    from longshort.base.settings import Study
+
+    paper_desk.stop(Study.load(study, overrides or ()))
+
+
+@app.command()
+def flatten(
+    study: StudyPath,
+    overrides: Overrides = None,
+    *,
+    rearm: Annotated[bool, typer.Option("--rearm", help="Let trading go on.")] = False,
+) -> None:
+    """Close all positions of a paper account at the next opening price, and open none until re-armed."""
+    from longshort._commands import paper_desk
+    from longshort.base.settings import Study
+
+    paper_desk.flatten(Study.load(study, overrides or ()), rearm=rearm)

@@ -9,7 +9,7 @@ replay is told it instead. A decision that is missed is formed like any other an
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from longshort.policy.limits import Limits
 from longshort.trading.growing import GrowingBooks
 
 
+@runtime_checkable
 class Mind(Protocol):
     """Whatever forms wishes, close after close, and can be told that the past was otherwise."""
 

@@ -12,7 +12,7 @@ for. Nothing here reads a clock, a venue or a terminal by itself.
 import json
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,9 +25,12 @@ from longshort.base.journal import Event, Journal, Session, StoodAside
 from longshort.base.trading import LimitSettings
 from longshort.data.bars import Bars
 from longshort.policy.contract import UNMARGINED
+from longshort.policy.decider import Script
+from longshort.policy.exposure import Exposure
 from longshort.policy.limit_state import LimitState
 from longshort.policy.limits import Limits
 from longshort.trading.accounting import decision_line, fill_events
+from longshort.trading.backtest import backtest
 from longshort.trading.diary import Diary, Line
 from longshort.trading.events import CLOSED, OPENED
 from longshort.trading.growing import GrowingBooks
@@ -40,6 +43,7 @@ from longshort.trading.strategy import PilotStrategy
 FORMAT = 1
 BEGUN, ROW, OPENING, DECIDED = "begun", "row", "opening", "decided"
 INPUTS = (ROW, OPENING)
+REHEARSED = 6  # rows
 CUT_OFF = "the session ended before it was on record"
 
 Ask = Callable[[int], Circumstances]
@@ -78,6 +82,7 @@ class PaperAccount:
 
     async def start(self) -> int:
         """Start the node and tell it all that is on record; return how many lines that was."""
+        rehearse(self._terms, self._warm)
         self._node = PaperNode(self.books, PilotStrategy(self.mind, self.books, _Teller(self._on_event)))
         await self._node.start()
         lines = list(self._diary.lines())
@@ -93,9 +98,9 @@ class PaperAccount:
             await self._node.stop()
 
     @property
-    def last_at(self) -> int | None:
-        """The last close on record."""
-        return int(self.rows[-1].closed_at[0]) if self.rows else None
+    def closed_to(self) -> int:
+        """The last close on record; before the first one the last of the warm-up."""
+        return self._closed_at[-1] if self._closed_at else int(self._warm.closed_at[-1])
 
     @property
     def awaited(self) -> tuple[str, ...]:
@@ -115,7 +120,7 @@ class PaperAccount:
 
     def on_opening(self, prices: Mapping[str, float]) -> None:
         """Take the opening prices of all coins that are `awaited`."""
-        line = {"kind": OPENING, "after": self.last_at, "prices": dict(prices)}
+        line = {"kind": OPENING, "after": self.closed_to, "prices": dict(prices)}
         self._diary.write(line)
         self._take_opening(line)
 
@@ -256,6 +261,18 @@ class PaperAccount:
                 where=self._diary.path,
                 remedy="Go on with those, or move the folder away to begin anew.",
             )
+
+
+def rehearse(terms: Terms, warm: Bars) -> None:
+    """Trade a few old bars on an account of its own: what is compiled on first use is not compiled at a close."""
+    rows = warm[-REHEARSED:]
+    covered = replace(rows, funding_covered=np.ones_like(rows.funding_covered))
+    target = np.resize([0.5, -0.5, 0.0], rows.close.shape)
+    distance = np.full(target.shape, 0.01)
+    wishes = Exposure(
+        closed_at=rows.closed_at, symbols=rows.symbols, target=target, stop=distance, take=distance
+    )
+    backtest(covered, Script(wishes), terms.costs, terms.starting_balance, account=terms.account)
 
 
 def plain_of(value: object) -> Any:

@@ -1,0 +1,70 @@
+"""A study's paper account: begun with the model and the contracts of today, or gone on with as it was begun."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from longshort._commands.paper_desk import paper_folder
+from longshort._commands.watch import Watch, steering_of
+from longshort.base.errors import DataError
+from longshort.base.journal import Journal
+from longshort.base.settings import Study
+from longshort.data.bars import Bars
+from longshort.policy.exposure import Wishes
+from longshort.study.following import Following
+from longshort.trading.diary import Diary, Line
+from longshort.trading.paper import PaperAccount, Terms
+from longshort.trading.rows import instrument_of, load_bars, save_bars
+
+WARM = "warmup.npz"
+
+
+class FollowedMind:
+    """The study's model, as a paper account asks it."""
+
+    def __init__(self, following: Following) -> None:
+        self._following = following
+
+    def step(self, row: Bars, past: Bars | None) -> Wishes:
+        """The wishes at one more closed row."""
+        return self._following.step(row, past)[1]
+
+
+def open_account(study: Study, watch: Watch, diary: Diary, heard: Journal) -> PaperAccount:
+    """The account of a study whose lake and model are at hand; raise `DataError` where it was begun with others.
+
+    The bars since the model's memory ends are kept beside the journal: the lake may be corrected meanwhile.
+    """
+    trained, bars = watch.trained, watch.bars
+    begun, path = next(diary.lines(), None), paper_folder(study) / WARM
+    pattern = replace(bars[-1:], origins=(), changes=())
+    if begun is None:
+        since = int(trained.memory["last_closed_at"][0]) if trained.memory else -1
+        save_bars(path, bars[len(bars.until(since)) :])
+    else:
+        pattern = _with_coins(pattern, begun, diary.path)
+    warm = load_bars(path, pattern)
+    terms = Terms(
+        name=f"{study.digest()} {trained.name}",
+        pattern=pattern,
+        costs=study.costs.record,
+        account=study.trading.account,
+        starting_balance=study.trading.starting_balance,
+        limits=study.limits,
+    )
+    following = Following(trained, steering_of(study, warm), warm)
+    return PaperAccount(terms, FollowedMind(following), warm, diary, heard)
+
+
+def _with_coins(pattern: Bars, begun: Line, path: Path) -> Bars:
+    """The pattern with the contracts that the account was begun with."""
+    try:
+        coins = tuple(instrument_of(line) for line in begun["coins"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError("the first line is damaged.", where=path) from error
+    if tuple(coin.symbol for coin in coins) != pattern.symbols:
+        raise DataError(
+            f"this account trades {', '.join(c.symbol for c in coins)}, the study {', '.join(pattern.symbols)}.",
+            where=path,
+            remedy="Go on with the same coins, or move the folder away to begin anew.",
+        )
+    return replace(pattern, instruments=coins)

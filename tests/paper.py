@@ -1,0 +1,223 @@
+"""A study whose market is a loopback exchange, with a tiny network that trades at nearly every close."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nautilus_trader.trading.strategy import Strategy
+
+from longshort._commands import fit
+from longshort._commands.paper_account import FollowedMind
+from longshort._commands.paper_session import Pace, PaperSession
+from longshort._commands.watch import steering_of, trained_model
+from longshort.base.clock import MINUTE, SECOND, Interval
+from longshort.base.settings import Study, to_toml
+from longshort.connect.exchange import Exchange
+from longshort.connect.pacing import Timing
+from longshort.data.bars import Bars
+from longshort.data.closing import Patience
+from longshort.data.fetch import fetch
+from longshort.data.lake import Lake
+from longshort.data.wish import Wish
+from longshort.policy.exposure import Wishes
+from longshort.policy.ledger import Ledger
+from longshort.study.following import Following
+from longshort.study.market import load_bars
+from longshort.trading.backtest import backtest
+from longshort.trading.diary import Line
+from longshort.trading.paper import PaperAccount
+from longshort.trading.strategy import PilotStrategy
+from tests.loopback import BTC, ETH, Tape, loopback, random_walk
+
+HISTORY = 1_400  # bars in the lake before anybody trades
+SYMBOLS = ("BTCUSDT", "ETHUSDT")
+UNLIMITED = 10**9
+SOON = Patience(ask_s=0.02, deadline_s=1.6)
+SETTINGS: dict[str, Any] = {
+    "data": {"interval": "1m"},
+    "model": {"hidden": 4, "seeds": [1], "anchor": "har", "restart_rows": 32, "readout": 0},
+    "training": {
+        "steps": 10,
+        "check_every": 10,
+        "chunk_bars": 48,
+        "burn_in_bars": 16,
+        "batch_chunks": 4,
+        "processes": 1,
+    },
+    "features": {"families": ["price", "range", "volume", "market"]},
+    "validation": {"opponents": []},
+    "policy": {"entry_cost_multiple": 0.0, "no_trade_band": 0.0, "horizon_bars": 4, "max_exposure": 1.0},
+}
+
+Order = tuple[int, str, str, float, str]
+
+
+class SteppedClock:
+    """Runs as the machine's does, and jumps where a test says."""
+
+    speed = 1.0
+
+    def __init__(self, start_at: int) -> None:
+        self.jump(start_at)
+
+    def now(self) -> int:
+        """Nanoseconds since 1970, UTC."""
+        return self._at + time.monotonic_ns() - self._since
+
+    def jump(self, at: int) -> None:
+        """Let it be another time."""
+        self._at, self._since = at, time.monotonic_ns()
+
+
+async def hurry(seconds: float) -> None:
+    """Waiting for a venue's pace or patience is tested elsewhere."""
+    await asyncio.sleep(min(seconds, 0.01))
+
+
+def _silent(*_: object) -> None:
+    """Progress is of no interest."""
+
+
+def tape_of(bars: int, seed: int = 1) -> Tape:
+    """A market that goes on for so many bars after the history."""
+    return random_walk((BTC, ETH), bars=HISTORY + bars, seed=seed)
+
+
+def start_of(tape: Tape) -> int:
+    """When the history ends."""
+    return tape.first_at + HISTORY * MINUTE
+
+
+def exchange_of(clock: SteppedClock) -> Exchange:
+    """A client that does not wait long for anything."""
+    exchange = Exchange("binanceusdm", timing=Timing(clock=clock, sleep=hurry))
+    exchange.client.timeout_on_exit = 20
+    return exchange
+
+
+def train_study(tape: Tape, folder: Path) -> Study:
+    """A study with its lake and its bundle."""
+    clock = SteppedClock(start_of(tape) + SECOND)
+
+    async def fill() -> None:
+        async with exchange_of(clock) as exchange:
+            wish = Wish(
+                venue="binanceusdm",
+                symbols=SYMBOLS,
+                interval=Interval(MINUTE),
+                since_at=tape.first_at,
+                measures=("bars", "funding"),
+                source="rest",
+            )
+            await fetch(wish, Lake(folder / "lake"), exchange, _silent)
+
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        loopback(tape, clock=clock, weight_per_minute=UNLIMITED) as server,
+    ):
+        server.redirect(patch)
+        asyncio.run(fill())
+    study = Study.parse(SETTINGS, folder=folder)
+    (folder / "study.toml").write_text(to_toml(study))
+    fit.train(study)
+    return study
+
+
+@dataclass(kw_only=True)
+class Trader:
+    """Moves the clock of a session, close by close."""
+
+    session: PaperSession
+    tape: Tape
+    clock: SteppedClock
+    working: "asyncio.Task[None]"
+    lines: list[Line] = field(default_factory=list[Line])
+
+    @property
+    def account(self) -> PaperAccount:
+        """The account, once it is open."""
+        assert self.session.account is not None
+        return self.session.account
+
+    async def closes(self, first: int, last: int) -> None:
+        """Let closes come, each in time and with its orders filled before the next."""
+        for k in range(first, last + 1):
+            self.clock.jump(start_of(self.tape) + k * MINUTE - SECOND // 20)
+            await self.until(lambda k=k: self.account.closed_to >= start_of(self.tape) + k * MINUTE)
+            await self.until(lambda: not self.account.awaited)
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Wait, and raise what ended the session meanwhile."""
+        while not holds():
+            if self.working.done():
+                self.working.result()
+                raise AssertionError("the session has ended")
+            await asyncio.sleep(0.01)
+
+
+Script = Callable[[Trader], Awaitable[None]]
+
+
+def trade(
+    study: Study, tape: Tape, clock: SteppedClock, script: Script, *, pace: Pace | None = None
+) -> list[Line]:
+    """What a session says while a script moves the clock; it is stopped after that."""
+    lines: list[Line] = []
+
+    async def run() -> None:
+        async with exchange_of(clock) as exchange:
+            session = PaperSession(study, exchange, lines.extend, pace or Pace(patience=SOON))
+            working = asyncio.create_task(session.run())
+            trader = Trader(session=session, tape=tape, clock=clock, working=working, lines=lines)
+            await trader.until(lambda: session.account is not None and session.is_live)
+            await asyncio.sleep(0.7)  # until streams are open
+            try:
+                await script(trader)
+            finally:
+                session.stopping.set()
+                await asyncio.wait([working])
+            working.result()
+
+    asyncio.run(run())
+    return lines
+
+
+class MindPilot:
+    """The study's model as a backtest asks it; decisions of some closes are left out."""
+
+    def __init__(self, study: Study, until_at: int, missed: Sequence[int] = ()) -> None:
+        bars = load_bars(study).until(until_at)
+        self._mind = FollowedMind(Following(trained_model(study, bars), steering_of(study, bars), bars))
+        self._missed = set(missed)
+
+    def on_close(self, bars: Bars) -> Wishes:
+        """The wishes, none at a close that is left out."""
+        wishes = self._mind.step(bars, None)
+        if int(bars.closed_at[0]) in self._missed:
+            return Wishes.of(wishes.target * float("nan"))
+        return wishes
+
+
+def backtest_of(study: Study, tape: Tape, closes: int, missed: Sequence[int] = ()) -> Ledger:
+    """The engine on the bars of the lake after the history."""
+    bars = load_bars(study)
+    start = len(bars.until(start_of(tape)))
+    pilot = MindPilot(study, start_of(tape), missed)
+    return backtest(bars[start : start + closes], pilot, study.costs.record, study.trading.starting_balance)
+
+
+def spy_on_orders(patch: pytest.MonkeyPatch) -> list[Order]:
+    """Every order that a strategy of ours submits from now on."""
+    found: list[Order] = []
+
+    def submit(self: Any, order: Any) -> None:
+        symbol, side = str(order.instrument_id.symbol), order.side_string()
+        found.append((self._closed_at, symbol, side, float(order.quantity), order.type_string()))
+        Strategy.submit_order(self, order)
+
+    patch.setattr(PilotStrategy, "submit_order", submit, raising=False)
+    return found
