@@ -28,6 +28,13 @@ from longshort.web.pages import drawn, render
 from longshort.web.sections import topics_of
 
 OWN = "this account"
+SHORT = {
+    "topic-sure": "Luck",
+    "topic-terms": "Terms",
+    "topic-causes": "Causes",
+    "topic-trades": "Trades",
+    "topic-small": "Small",
+}  # what the bar on top calls the sections
 FILLS = 25  # how many of the last fills are listed
 LARGEST = 10  # how many of the largest
 DEEPEST = 5  # how many drawdowns
@@ -76,7 +83,8 @@ def render_tearsheet(sheet: TearSheet) -> str:
         months=_months(sheet),
         month_names=MONTHS,
         spells=spells,
-        topics=topics_of(sheet.sections, OWN),
+        topics=(topics := topics_of(sheet.sections, OWN)),
+        short={topic.key: SHORT.get(topic.key, topic.title) for topic in topics},
         last_fills=_fills(ledger).sort("filled_at").tail(FILLS).reverse().to_dicts(),
         largest_fills=_fills(ledger).sort("notional", descending=True).head(LARGEST).to_dicts(),
     )
@@ -125,7 +133,7 @@ def _cost_tiles(ledger: Ledger) -> list[Tile]:
     paid, won = ledger.totals, percent(won_share(ledger), 0)
     costs = (("Fees", paid.fees), ("Slippage", paid.slippage), ("Funding", paid.funding))
     return [
-        Tile(label="Trades", figure=count(ledger.trades), beside=f"{won} of closing fills won"),
+        Tile(label="Fills", figure=count(ledger.trades), beside=f"{won} of closing fills won"),
         Tile(label="Turnover", figure=multiple(_turnover(ledger)), beside="of equity in all"),
         *(
             Tile(label=f"{name} paid", figure=count(value), beside=f"{_share(value, ledger)} of the start")
