@@ -90,14 +90,22 @@ def _nothing(bars: Bars) -> Table:
 
 
 def _market(bars: Bars, exposure: Exposure | None) -> Table:
-    market = np.empty(bars.close.shape, CELL)
-    market["target"] = np.nan if exposure is None else exposure.target
-    for name in ("open", "close", "funding_rate", "present", "listed"):
-        market[name] = getattr(bars, name)
-    market["mark"] = bars.mark_close
-    covered = bars.funding_covered
-    market["funding_covered"] = covered if covered.all() else covered | bars.ended
-    market["settles"] = settling(bars)
+    from longshort.policy.booking.tables import Cells, lay_cells
+
+    market, covered = np.empty(bars.close.shape, CELL), bars.funding_covered
+    unset = np.broadcast_to(np.nan, bars.close.shape)
+    cells = Cells(
+        open=bars.open,
+        close=bars.close,
+        mark=bars.mark_close,
+        funding_rate=bars.funding_rate,
+        target=unset if exposure is None else exposure.target,
+        present=bars.present,
+        listed=bars.listed,
+        funding_covered=covered if covered.all() else covered | bars.ended,
+        settles=settling(bars),
+    )
+    lay_cells(Cells(*(np.ascontiguousarray(column) for column in cells)), market.view(np.recarray))
     return market
 
 

@@ -14,12 +14,14 @@ from html import escape
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64, Int8, Int64
 
 from longshort.base.clock import format_instant
 from longshort.base.errors import DataError, NotComputable, StudyError
 from longshort.base.instrument import AccountTerms, Costs
 from longshort.data.bars import Bars
+from longshort.data.grid import MILLISECOND
+from longshort.data.lake import INSTANT
 from longshort.policy.contract import (
     BALANCE,
     ENTRY,
@@ -128,7 +130,7 @@ class Ledger:
     def to_polars(self) -> pl.DataFrame:
         """One row per close: the account, what the bar cost over all coins, and the quantity of each coin."""
         columns = {
-            "closed_at": self.closed_at,
+            "closed_at": _instants(self.closed_at),
             "cash": self.cash,
             "equity": self.equity,
             "returns": self.returns,
@@ -137,8 +139,7 @@ class Ledger:
             "slippage": self.slippage.sum(axis=1),
             "funding": self.funding.sum(axis=1),
         }
-        frame = pl.DataFrame(columns | {s: self.quantity[:, a] for a, s in enumerate(self.symbols)})
-        return frame.with_columns(_as_instant("closed_at"))
+        return pl.DataFrame(columns | {s: self.quantity[:, a] for a, s in enumerate(self.symbols)})
 
     def _repr_html_(self) -> str:
         paid = self.totals
@@ -222,63 +223,67 @@ def unknown_funding(symbol: str, closed_at: int) -> NotComputable:
 
 def ledger_from(books: Books, bars: Bars, starting_balance: float) -> Ledger:
     """Turn books in lots and money units into a ledger in contracts and settlement units."""
-    terms, entries = contract_terms(bars.instruments), books.entries
+    from longshort.policy.booking.tables import Paid, read_entries
+
+    entries = books.entries
+    columns = (np.zeros(entries.shape) for _ in Paid._fields[:-1])
+    paid = Paid(*columns, lapsed=np.zeros(entries.shape, np.int8))
+    read_entries(entries, contract_terms(bars.instruments), paid)
     return Ledger(
         closed_at=bars.closed_at,
         symbols=bars.symbols,
         starting_balance=starting_balance,
         cash=books.balances["cash"] / UNITS,
         equity=books.balances["equity"] / UNITS,
-        quantity=entries["lots"] * terms["lot_step"] / terms["lot_parts"],
-        fees=entries["fees"] / UNITS,
-        slippage=entries["slippage"] / UNITS,
-        funding=entries["funding"] / UNITS,
-        liquidation=entries["liquidation"] / UNITS,
-        insurance=entries["insurance"] / UNITS,
+        quantity=paid.quantity,
+        fees=paid.fees,
+        slippage=paid.slippage,
+        funding=paid.funding,
+        liquidation=paid.liquidation,
+        insurance=paid.insurance,
         fills=_fill_frame(books.fills, bars),
-        lapsed=_lapse_frame(entries["lapsed"], bars),
+        lapsed=_lapse_frame(paid.lapsed, bars),
     )
 
 
 def _fill_frame(fills: Table, bars: Bars) -> pl.DataFrame:
-    row, asset = fills["row"], fills["asset"]
-    terms = contract_terms(bars.instruments)[asset]
-    frame = pl.DataFrame(
+    row, asset, cause = fills["row"], fills["asset"], fills["cause"]
+    terms = contract_terms(bars.instruments)
+    step, parts, unit = (terms[name][asset] for name in ("lot_step", "lot_parts", "unit"))
+    order, ticks = np.ascontiguousarray(fills["order"]), np.ascontiguousarray(fills["ticks"])
+    worth = np.where(terms["inverse"][asset], unit / ticks, ticks * unit)
+    return pl.DataFrame(
         {
-            "decided_at": bars.closed_at[fills["decided"]],
-            "filled_at": np.where(fills["cause"] < BY_ORDER, bars.opened_at[row], bars.closed_at[row]),
+            "decided_at": _instants(bars.closed_at[fills["decided"]]),
+            "filled_at": _instants(np.where(cause < BY_ORDER, bars.opened_at[row], bars.closed_at[row])),
             "symbol": _names(bars.symbols, asset),
-            "quantity": fills["order"] * terms["lot_step"] / terms["lot_parts"],
-            "price": fills["ticks"] * terms["raw_tick"] / RAW,
-            "notional": np.abs(fills["order"])
-            * np.where(terms["inverse"], terms["unit"] / fills["ticks"], fills["ticks"] * terms["unit"])
-            / UNITS,
+            "quantity": order * step / parts,
+            "price": ticks * terms["raw_tick"][asset] / RAW,
+            "notional": np.abs(order) * worth / UNITS,
             "fee": fills["fee"] / UNITS,
             "slippage": fills["slippage"] / UNITS,
             "realized": fills["realized"] / UNITS,
-            "position": fills["position"] * terms["lot_step"] / terms["lot_parts"],
+            "position": fills["position"] * step / parts,
             "cash": fills["cash"] / UNITS,
-            "cause": _names(CAUSES, fills["cause"]),
+            "cause": _names(CAUSES, cause),
         }
     )
-    return frame.with_columns(_as_instant("decided_at"), _as_instant("filled_at"))
 
 
-def _lapse_frame(lapsed: Int64[np.ndarray, "time asset"], bars: Bars) -> pl.DataFrame:
-    row, asset = np.nonzero(lapsed)
-    frame = pl.DataFrame(
+def _lapse_frame(lapsed: Int8[np.ndarray, "time asset"], bars: Bars) -> pl.DataFrame:
+    row, asset = np.divmod(np.flatnonzero(lapsed), len(bars.symbols))
+    return pl.DataFrame(
         {
-            "decided_at": bars.closed_at[row],
+            "decided_at": _instants(bars.closed_at[row]),
             "symbol": _names(bars.symbols, asset),
-            "reason": _names(LAPSES, lapsed[row, asset]),
+            "reason": _names(LAPSES, lapsed[row, asset].astype(np.int64)),
         }
     )
-    return frame.with_columns(_as_instant("decided_at"))
 
 
 def _names(names: Sequence[str], which: Int64[np.ndarray, " row"]) -> pl.Series:
     return pl.Series(values=names, dtype=pl.String).gather(which)
 
 
-def _as_instant(column: str) -> pl.Expr:
-    return pl.from_epoch(column, "ns").dt.cast_time_unit("ms").dt.replace_time_zone("UTC")
+def _instants(at: Int64[np.ndarray, " row"]) -> pl.Series:
+    return pl.Series(values=at // MILLISECOND).cast(INSTANT)
