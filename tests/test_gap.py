@@ -1,0 +1,229 @@
+"""The gap between a session and its replay: parts that sum to all of it, each moved by its own cause alone."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from longshort.base.errors import DataError
+from longshort.base.instrument import Costs
+from longshort.data.bars import Bars
+from longshort.data.simulator import simulate_market
+from longshort.policy.exposure import Exposure
+from longshort.policy.ledger import Ledger, run_ledger
+from longshort.study.gap import (
+    CAUSES,
+    Accounts,
+    Booked,
+    Counts,
+    Gap,
+    booked_of,
+    differing_cells,
+    differing_closes,
+    funding_due,
+    rebooked,
+    split,
+)
+
+ROWS, COINS = 120, 2
+BARS = simulate_market(COINS, 24 * 40, seed=5).bars[-ROWS:]
+COSTS = Costs(taker_bps=5.0, slippage_bps=1.0)
+EXACT = 1e-8
+SEEDS = st.integers(0, 10_000)
+Session = Callable[["Replay"], Gap]
+
+
+def wishes(bars: Bars, rng: np.random.Generator, changes: float = 0.2) -> Exposure:
+    """Now and then another target."""
+    target = np.where(
+        rng.random(bars.close.shape) < changes, rng.uniform(-0.5, 0.5, bars.close.shape), np.nan
+    )
+    return Exposure(closed_at=bars.closed_at, symbols=bars.symbols, target=target)
+
+
+def book(bars: Bars, exposure: Exposure) -> Ledger:
+    return run_ledger(bars, exposure, COSTS, starting_balance=10_000.0)
+
+
+class Replay:
+    """A session that went as the backtest goes, of which a test changes what it likes."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.recorded = self.streamed = BARS
+        self.decided = self.believed = self.passed = wishes(BARS, self.rng)
+        self.late = np.zeros(ROWS, dtype=np.bool_)
+        self.change: Callable[[Booked], Booked] = lambda booked: booked
+        self.opened: Bars | None = None
+
+    def booked(self) -> Booked:
+        return self.change(booked_of(book(self.opened or self.streamed, self.passed)))
+
+    def gap(self) -> Gap:
+        on_time, followed = rebooked(self.believed, self.passed, self.late, partial(book, self.streamed))
+        accounts = Accounts(
+            recorded=book(self.recorded, self.decided),
+            streamed=book(self.streamed, self.believed),
+            on_time=on_time,
+            followed=followed,
+        )
+        return split(accounts, self.booked(), self.streamed, COSTS, Counts())
+
+
+def scaled(bars: Bars, rng: np.random.Generator, size: float = 0.01) -> Bars:
+    """All prices of each bar higher or lower by one factor."""
+    factor = 1.0 + rng.uniform(-size, size, bars.close.shape)
+    prices = {name: getattr(bars, name) * factor for name in ("open", "high", "low", "close")}
+    return replace(bars, **prices)
+
+
+def another_stream(replay: Replay) -> None:
+    replay.streamed = scaled(BARS, replay.rng)
+    replay.believed = replay.passed = wishes(BARS, replay.rng)
+
+
+def other_decisions(replay: Replay) -> None:
+    replay.passed = wishes(BARS, replay.rng)
+
+
+def late_decisions(replay: Replay) -> None:
+    replay.late = replay.rng.random(ROWS) < 0.3
+    target = np.where(replay.late[:, None], np.nan, replay.passed.target)
+    replay.passed = replace(replay.passed, target=target)
+
+
+def other_prices(replay: Replay) -> None:
+    replay.opened = replace(BARS, open=BARS.open * (1.0 + replay.rng.uniform(-0.002, 0.002, BARS.open.shape)))
+
+
+def other_fees(replay: Replay) -> None:
+    def charge(booked: Booked) -> Booked:
+        fills = tuple(replace(fill, fee=(fill.fee or 0.0) + 0.5) for fill in booked.fills)
+        paid = np.zeros(ROWS)
+        np.add.at(paid, [fill.row for fill in fills], 0.5)
+        return replace(booked, fills=fills, equity=booked.equity - np.cumsum(paid))
+
+    replay.change = charge
+
+
+def other_funding(replay: Replay) -> None:
+    paid = replay.rng.uniform(-1.0, 1.0, ROWS)
+    replay.change = lambda booked: replace(
+        booked, funding=booked.funding + paid, equity=booked.equity - np.cumsum(paid)
+    )
+
+
+CHANGES: dict[str, Callable[[Replay], None]] = {
+    "data": another_stream,
+    "signal": other_decisions,
+    "latency": late_decisions,
+    "fill": other_prices,
+    "fee": other_fees,
+    "funding": other_funding,
+}
+
+
+def money(gap: Gap) -> dict[str, float]:
+    return {part.cause: part.money for part in gap.parts}
+
+
+@given(SEEDS)
+def test_a_session_that_went_as_the_backtest_has_no_gap(seed: int) -> None:
+    gap = Replay(seed).gap()
+
+    assert gap.total == 0.0
+    assert money(gap) == pytest.approx(dict.fromkeys(CAUSES, 0.0), abs=EXACT)
+    assert [part.count for part in gap.parts] == [0] * len(CAUSES)
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+@given(seed=SEEDS)
+def test_one_change_shows_in_its_own_part_alone(cause: str, seed: int) -> None:
+    replay = Replay(seed)
+    CHANGES[cause](replay)
+
+    gap = replay.gap()
+
+    found = money(gap)
+    others = {name: value for name, value in found.items() if name != cause}
+    assert found[cause] == pytest.approx(gap.total, abs=1e-6)
+    assert others == pytest.approx(
+        dict.fromkeys(others, 0.0), abs=1e-6
+    )  # a unit of rounding per fill and close
+    assert abs(gap.total) > 1e-4
+
+
+@given(seed=SEEDS, chosen=st.sets(st.sampled_from(CAUSES)))
+def test_the_parts_sum_to_the_whole_difference(seed: int, chosen: set[str]) -> None:
+    replay = Replay(seed)
+    for cause in sorted(chosen):
+        CHANGES[cause](replay)
+
+    gap = replay.gap()
+
+    assert sum(money(gap).values()) == pytest.approx(gap.total, abs=EXACT)
+
+
+@given(SEEDS)
+def test_the_funding_due_is_what_the_ledger_books(seed: int) -> None:
+    ledger = book(BARS, wishes(BARS, np.random.default_rng(seed)))
+
+    np.testing.assert_allclose(funding_due(BARS, ledger.quantity), ledger.funding.sum(axis=1), atol=1e-9)
+
+
+def test_a_fill_a_dollar_worse_costs_its_quantity() -> None:
+    """Two contracts bought at 101 instead of 100, held to the end: 2 less, and the fee of a dollar more, 2 x 5 bp."""
+    replay = Replay(3)
+    target = np.full((ROWS, COINS), np.nan)
+    target[5, 0] = 0.4
+    replay.decided = replay.believed = replay.passed = replace(replay.passed, target=target)
+    (fill,) = booked_of(book(BARS, replay.passed)).fills
+    tick = float(BARS.instruments[0].tick)
+    worse = replace(fill, price=fill.price + 100 * tick)
+    size = float(BARS.instruments[0].contract_size)
+    lost = fill.quantity * size * 100 * tick
+    fee = 5.0 / 1e4 * (fill.notional + lost)
+    worse = replace(worse, notional=fill.notional + lost, fee=fee)
+    change = lost + fee - (fill.fee or 0.0)
+    replay.change = lambda b: replace(
+        b, fills=(worse,), equity=b.equity - np.where(np.arange(ROWS) >= fill.row, change, 0.0)
+    )
+
+    found = {part.cause: (part.money, part.count) for part in replay.gap().parts}
+
+    assert found["fill"] == (pytest.approx(-change, abs=1e-7), 1)
+    assert found["fee"] == (pytest.approx(0.0, abs=1e-7), 0)
+
+
+def test_what_a_late_decision_costs_is_latency_and_what_a_lost_one_costs_is_signal() -> None:
+    lost, late = Replay(8), Replay(8)
+    late_decisions(late)
+    lost.passed = late.passed
+
+    assert money(lost.gap())["signal"] == pytest.approx(money(late.gap())["latency"], abs=EXACT)
+    assert money(lost.gap())["latency"] == 0.0
+
+
+def test_other_closes_are_refused() -> None:
+    ledger = book(BARS, wishes(BARS, np.random.default_rng(1)))
+    accounts = Accounts(recorded=ledger, streamed=ledger, on_time=ledger, followed=ledger)
+    shifted = replace(booked_of(ledger), closed_at=BARS.closed_at + 1)
+
+    with pytest.raises(DataError, match="same closes"):
+        split(accounts, shifted, BARS, COSTS, Counts())
+
+
+def test_what_differs_is_counted() -> None:
+    close = BARS.close.copy()
+    close[3, 1] += 1.0
+    exposure = wishes(BARS, np.random.default_rng(1))
+    target = exposure.target.copy()
+    target[7] = 0.123
+
+    assert differing_cells(BARS, replace(BARS, close=close)) == 1
+    assert differing_cells(BARS, BARS) == 0
+    assert np.flatnonzero(differing_closes(exposure, replace(exposure, target=target))).tolist() == [7]
