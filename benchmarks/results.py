@@ -1,4 +1,4 @@
-"""Nine coins, twelve opponents, five folds x five seeds: `docs/results.md`, from what `longshort evaluate` found.
+"""Nine coins, twelve opponents, five folds x five seeds: `docs/results.md`, from `longshort evaluate` and `backtest`.
 
     python benchmarks/results.py --data ../shared/data [--folder FOLDER] [--page docs/results.md] [--set KEY=VALUE]
 
@@ -57,7 +57,11 @@ def write(folder: Path, options: argparse.Namespace) -> None:
     said, took = nine_coins.timed(arguments, folder)
     page = folder / json.loads(said.splitlines()[-1])["report"]
     found = json.loads(page.with_name("report.json").read_text(encoding="utf-8"))
-    options.page.write_text("\n".join(lines(found, took)) + "\n" + kept(options.page), encoding="utf-8")
+    traded, trading = nine_coins.timed(["backtest", *arguments[1:]], folder)
+    account = json.loads(traded.splitlines()[-1]) | {"seconds": trading.seconds}
+    options.page.write_text(
+        "\n".join(lines(found, account, took)) + "\n" + kept(options.page), encoding="utf-8"
+    )
     sys.stdout.write(f"{took.seconds:.0f} s, {took.bytes / 2**30:.2f} GiB; wrote {options.page}\n")
 
 
@@ -67,7 +71,7 @@ def kept(page: Path) -> str:
     return heading + rest
 
 
-def lines(found: dict[str, Any], took: nine_coins.Took) -> Iterable[str]:
+def lines(found: dict[str, Any], account: dict[str, Any], took: nine_coins.Took) -> Iterable[str]:
     """The page."""
     yield "# Results"
     yield ""
@@ -88,7 +92,7 @@ def lines(found: dict[str, Any], took: nine_coins.Took) -> Iterable[str]:
     yield from verdicts(found)
     yield from opponents(found)
     yield from scores(found)
-    yield from money(found)
+    yield from money(found, account)
     yield from evidence(found)
 
 
@@ -143,8 +147,28 @@ def scores(found: dict[str, Any]) -> Iterable[str]:
             yield f"| {name} | " + " | ".join(cells) + " |"
 
 
-def money(found: dict[str, Any]) -> Iterable[str]:
+def money(found: dict[str, Any], account: dict[str, Any]) -> Iterable[str]:
     yield "\n## Money, after all costs\n"
+    yield (
+        f"Walk-forward on NautilusTrader in {account['seconds']:.0f} s, fits at hand: {account['trades']:,} trades "
+        f"from {account['fills']:,} fills; engine and ledger differ by at most {account['largest_difference']:.8f} "
+        f"{account['settle']} at any close. Sharpe ratios a year of daily net returns, with the 95 % interval."
+    )
+    yield "\n| account | net, % | Sharpe | 95 % interval | max drawdown, % | fills |"
+    yield "|---|--:|--:|--:|--:|--:|"
+    for one in standings(found["model"], account):
+        yield standing(one)
+    yield (
+        f"\nBreak-even at {number(account['break_even_bps'], 1, 1)} bps a fill; "
+        f"{number(account['charged_bps'], 1, 1)} were charged. The true Sharpe ratio is above 0 with probability "
+        f"{number(account['probability_above_zero'], 100, 0)} %; above what the luckiest of {account['trials']:,} "
+        f"tries on record without skill would show with {number(account['probability_above_luck'], 100, 0)} % (deflated)."
+    )
+    causes = ", ".join(f"{name} {value:+,.0f}" for name, value in account["causes"].items() if value)
+    small = ", ".join(
+        f"{number(a['share'], 100, 0)} % at {a['size']:,.0f}" for a in account["small_accounts"]
+    )
+    yield f"\nBy cause, in {account['settle']}: {causes}. Orders below the venue's minimum: {small}.\n"
     yield "| strategy | net, % | Sharpe | max drawdown, % | fills | turnover | fees, % | slippage, % | funding, % |"
     yield "|---|--:|--:|--:|--:|--:|--:|--:|--:|"
     for p in found["profits"]:
@@ -154,6 +178,24 @@ def money(found: dict[str, Any]) -> Iterable[str]:
             number(p["funding"], 100, 2),
         ]  # fmt: skip
         yield f"| {p['name']} | " + " | ".join(cells) + " |"
+
+
+def standings(model: str, account: dict[str, Any]) -> Iterable[dict[str, Any]]:
+    """The account as taker and as maker, under other terms, and its rivals."""
+    yield from (one | {"name": f"{model}, {one['name']}"} for one in account["executions"])
+    yield from (one | {"name": f"{model}, {one['name']}"} for one in account["variations"])
+    yield from account["rivals"]
+
+
+def standing(one: dict[str, Any]) -> str:
+    """A line of the table."""
+    sharpe = one["sharpe"]
+    span = f"{number(sharpe['low'], 1, 2)} to {number(sharpe['high'], 1, 2)}"
+    cells = [
+        number(one["net_return"], 100, 2), number(sharpe["sharpe"], 1, 2), span,
+        number(one["max_drawdown"], 100, 2), f"{one['fills']:,}",
+    ]  # fmt: skip
+    return f"| {one['name']} | " + " | ".join(cells) + " |"
 
 
 def evidence(found: dict[str, Any]) -> Iterable[str]:

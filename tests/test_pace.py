@@ -12,10 +12,13 @@ from longshort.base.clock import HOUR, MINUTE, Interval
 from longshort.base.errors import DataError, StudyError
 from longshort.base.instrument import AccountTerms, Costs
 from longshort.base.journal import MemoryJournal
-from longshort.base.settings import Study
+from longshort.base.settings import DataSettings, Study
 from longshort.base.trading import LimitSettings
 from longshort.data.bars import Bars
 from longshort.data.execution import laid_under, load_finer
+from longshort.data.files.importer import ImportOptions, import_files
+from longshort.data.lake import Lake
+from longshort.data.market import load_bars
 from longshort.policy.decider import Script
 from longshort.policy.exposure import Exposure
 from longshort.policy.ledger import Ledger, run_ledger
@@ -268,3 +271,39 @@ def test_a_lake_without_minutes_says_where_they_would_come_from(tmp_path: Path) 
 
     with pytest.raises(DataError, match="no 1m bars of BTCUSDT in the lake"):
         load_finer(Study().data, tmp_path, Interval(MINUTE), hours)
+
+
+@pytest.fixture(scope="module")
+def real_hours(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Bars]:
+    """A month of real hours and minutes in one lake; the minutes of BTC end a day before the hours do."""
+    folder = tmp_path_factory.mktemp("minutes")
+    files = [
+        real_data / place / f"binance_{symbol}_{kind}.parquet"
+        for symbol in ("BTCUSDT", "ETHUSDT")
+        for place, kind in (("ohlcv_1h", "perp_1h"), ("ohlcv_1m", "perp_1m_2025-05"), ("funding", "funding"))
+    ]
+    import_files(files, Lake(folder / "lake"), ImportOptions(venue="binanceusdm"))
+    wanted = DataSettings(
+        interval="1h", symbols=("BTCUSDT", "ETHUSDT"), since="2025-05-20", until="2025-06-04T15:00Z"
+    )
+    return folder, load_bars(wanted, folder)
+
+
+def test_real_minutes_lie_under_real_hours_and_engine_and_ledger_agree_on_them(
+    real_hours: tuple[Path, Bars], rng: np.random.Generator
+) -> None:
+    folder, hours = real_hours
+
+    laid = load_finer(DataSettings(interval="1h"), folder, Interval(MINUTE), hours)
+
+    assert laid.stood_in == (23, 0)  # the minutes end at 15:32 of the day before
+    assert laid.disagreements == ()
+    assert len(laid.bars) == 60 * len(hours)
+    np.testing.assert_allclose(np.nansum(laid.bars.funding_rate), np.nansum(hours.funding_rate))
+    days = laid.bars[: 60 * 48]
+    target = rng.normal(0, 0.5, (48, 2)).round(3)
+    exposure = replace(wishes(hours[:48], target), stop=np.full(target.shape, 0.003))
+    ledger = run_ledger(days, at_pace(exposure, days.closed_at), Costs(), starting_balance=1e5)
+    same(backtest(days, Paced(Script(exposure), hours[:48]), Costs(), 1e5), ledger)
+    assert set(ledger.fills["cause"]) == {"order", "stop"}
+    assert ledger.trades > 90

@@ -1,10 +1,12 @@
 """The account taken apart: causes, other terms, small accounts and luck, and the books that it is written into."""
 
 import csv
+import doctest
 import io
 from dataclasses import replace
 from datetime import datetime
 from math import isnan, sqrt
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -240,6 +242,15 @@ def test_an_inverse_position_is_worth_its_contracts_over_the_price() -> None:
 
     contracts = ledger.quantity[1, 0]
     assert sheet.exposure[1, 0] == pytest.approx(contracts * 10 / 25_000 / ledger.equity[1])
+
+
+def test_the_examples_of_the_page_for_traders_run() -> None:
+    page = Path(__file__).parents[1] / "docs" / "backtest.md"
+
+    found = doctest.testfile(str(page), module_relative=False)
+
+    assert found.failed == 0
+    assert found.attempted > 15
 
 
 def _column(*values: float) -> np.ndarray:

@@ -199,6 +199,16 @@ def _write(run: Run, sheet: TearSheet, found: Dissection) -> None:
     run.write_page("tearsheet.html", render_tearsheet(sheet))
 
 
+def _unwatched(limits: LimitSettings) -> tuple[str, ...]:
+    """What a reader must know of limits that only a live monitor can judge."""
+    if not limits.coverage_stop and not limits.max_band_multiple:
+        return ()
+    return (
+        "Limits on coverage or on the width of intervals are on, and nobody measures these in a backtest: "
+        "nothing was added to any position.",
+    )
+
+
 def _sheet(market: Market, money: Money, ledger: Ledger, run: Run, found: Dissection) -> TearSheet:
     broker = money.broker
     assert broker is not None
@@ -214,6 +224,6 @@ def _sheet(market: Market, money: Money, ledger: Ledger, run: Run, found: Dissec
         settings=market.study.model_dump(mode="json"),
         hashes=run.hashes,
         versions=versions(),
-        notes=(OUT_OF_SAMPLE, *broker.notes),
+        notes=(OUT_OF_SAMPLE, *broker.notes, *_unwatched(market.study.limits)),
         sections=sections_of(found, bars.instruments[0].settle, f"{broker.execution.interval} bars"),
     )
