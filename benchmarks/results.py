@@ -162,7 +162,8 @@ def money(found: dict[str, Any], account: dict[str, Any]) -> Iterable[str]:
         f"\nBreak-even at {number(account['break_even_bps'], 1, 1)} bps a fill; "
         f"{number(account['charged_bps'], 1, 1)} were charged. The true Sharpe ratio is above 0 with probability "
         f"{number(account['probability_above_zero'], 100, 0)} %; above what the luckiest of {account['trials']:,} "
-        f"tries on record without skill would show with {number(account['probability_above_luck'], 100, 0)} % (deflated)."
+        "tries on record without skill would show (deflated) with "
+        f"{number(account['probability_above_luck'], 100, 0)} %."
     )
     causes = ", ".join(f"{name} {value:+,.0f}" for name, value in account["causes"].items() if value)
     small = ", ".join(

@@ -166,9 +166,8 @@ def by_coin(trades: pl.DataFrame, ledger: Ledger, broker: Broker) -> pl.DataFram
     impact = pl.Series("impact", _impact(ledger, broker))
     table = table.with_columns(impact).with_columns(slippage=pl.col("slippage") - pl.col("impact"))
     paid = ("fees", "slippage", "impact", "funding", "liquidation")
-    return table.with_columns(*((-pl.col(name) + 0.0).alias(name) for name in paid)  # no negative zeros).select(
-        "symbol", *CAUSES, "trades"
-    )
+    taken = (pl.when(pl.col(name) == 0.0).then(0.0).otherwise(-pl.col(name)).alias(name) for name in paid)
+    return table.with_columns(*taken).select("symbol", *CAUSES, "trades")
 
 
 def _impact(ledger: Ledger, broker: Broker) -> list[float]:
