@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from longshort.base.errors import NotComputable, StudyError
 from longshort.base.instrument import AccountTerms, Costs
 from longshort.data.bars import Bars
-from longshort.policy.booking import book
+from longshort.policy.booking import book, exit_ticks, margin_kept
 from longshort.policy.booking.compiled import FINGERPRINT, fingerprint
+from longshort.policy.contract import STOP, contract_terms
 from longshort.policy.exposure import Exposure
 from longshort.policy.ledger import Ledger, run_ledger
 
@@ -89,16 +90,96 @@ def test_the_ledger_agrees_with_exact_decimals_in_a_storm(
 
     exposure = stormy_wishes(bars, rng, scale=terms.leverage * 0.4, exits_share=exits_share)
 
-    ledger = _agrees(bars, exposure, costs, terms)
+    _agrees(bars, exposure, costs, terms)
+
+
+@given(seed=st.integers(0, 2**32), inverse=st.booleans(), costs=costs, terms=terms)
+def test_equity_changes_by_profit_less_fees_and_funding_and_by_what_insurance_pays(
+    seed: int, inverse: bool, costs: Costs, terms: AccountTerms
+) -> None:
+    rng = np.random.default_rng(seed)
+    bars = stormy_market(72, 1 + seed % 3, rng, inverse=inverse)
+    exposure = stormy_wishes(bars, rng, scale=terms.leverage * 0.4, exits_share=0.1)
+
+    ledger = run_ledger(bars, exposure, costs, starting_balance=_balance(bars), account=terms)
 
     _conserves(ledger)
+    flat = (ledger.quantity == 0.0).all(axis=1)
+    np.testing.assert_array_equal(ledger.equity[flat], ledger.cash[flat])
 
 
 def _conserves(ledger: Ledger) -> None:
-    """Cash is what was realized, less fees and funding, and what insurance paid."""
-    paid = ledger.fees + ledger.funding + ledger.liquidation - ledger.insurance
-    moved = ledger.fills["realized"].sum() - paid.sum()
-    assert ledger.cash[-1] - ledger.starting_balance == pytest.approx(moved, abs=1e-6)
+    """At every close cash is what was realized so far, settlements included, less what was paid."""
+    paid = (ledger.fees + ledger.funding + ledger.liquidation - ledger.insurance).sum(axis=1)
+    filled_at = ledger.fills["filled_at"].dt.timestamp("ms").to_numpy() * 1_000_000
+    by_order = ledger.fills["cause"].is_in(["order", "maker"]).to_numpy()
+    row = (
+        np.searchsorted(ledger.closed_at, filled_at) + by_order
+    )  # an order's fill is dated at the bar's open
+    realized = np.zeros(len(ledger.closed_at))
+    np.add.at(realized, row, ledger.fills["realized"].to_numpy())
+    expected = ledger.starting_balance + np.cumsum(realized - paid)
+    np.testing.assert_allclose(ledger.cash, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("side", "stop", "take", "left_at"), [(1.0, 96.0, 104.0, 96.0), (-1.0, 104.0, 96.0, 104.0)]
+)
+def test_where_a_bar_reaches_stop_and_take_the_stop_counts(
+    side: float, stop: float, take: float, left_at: float
+) -> None:
+    terms = contract_terms([coin()])[0]
+
+    assert exit_ticks(100.0, 110.0, 90.0, side, stop, take, terms) == (left_at, STOP)
+
+
+def test_an_isolated_margin_is_released_in_the_proportion_in_which_the_position_closes() -> None:
+    terms = contract_terms([coin()])[0]
+
+    assert margin_kept(50.0, 500.0, -20.0, terms) == 300.0
+    assert margin_kept(-50.0, 500.0, 50.0, terms) == 0.0
+    assert margin_kept(-50.0, 500.0, 80.0, terms) == 0.0
+    assert margin_kept(50.0, 500.0, 20.0, terms) == 500.0
+
+
+def test_a_halved_position_is_liquidated_where_the_whole_one_would_have_been() -> None:
+    closes = np.array([100.0, 100.0, 100.0, 90.0])[:, None]
+    bars = market([replace(coin(), tiers=TIERS)], np.full((4, 1), 100.0), closes)
+    exposure = wishes(bars, np.array([[2.0], [1.0], [NAN], [NAN]]))
+
+    ledger = run_ledger(
+        bars,
+        exposure,
+        Costs(taker_bps=0.0, slippage_bps=0.0),
+        starting_balance=BALANCE,
+        account=AccountTerms(margin="isolated", leverage=10.0),
+    )
+
+    # margin 1,000 for 100: 1,000 + 100 (P - 100) = 100 P x 0.01 gives P = 9,000 / 99 = 90.909...
+    assert ledger.fills["quantity"].to_list() == [200.0, -100.0, -100.0]
+    assert ledger.fills["price"].to_list() == [100.0, 100.0, pytest.approx(90.9)]
+
+
+def test_four_times_the_order_slips_twice_as_far() -> None:
+    rows = 30
+    opens = np.full((rows, 1), 100.0)
+    bars = market([coin()], opens, opens)
+    bars = replace(bars, high=opens + 1.0, low=opens - 1.0, volume=np.full((rows, 1), 1_000.0))
+    target = np.full((rows, 1), NAN)
+    target[25], target[27] = 0.1, 0.5
+
+    ledger = run_ledger(
+        bars,
+        wishes(bars, target),
+        Costs(taker_bps=0.0, slippage_bps=0.0, impact=1.0),
+        starting_balance=BALANCE,
+        lots=False,
+    )
+
+    # volatility ln(101 / 99) / sqrt(4 ln 2) = 0.0120116; 1,000 of 100,000 traded: its root is a tenth
+    slipped = ledger.fills["price"].to_numpy() - 100.0
+    assert slipped[0] == pytest.approx(0.120116, abs=1e-6)
+    assert slipped[1] == pytest.approx(0.240232, rel=1e-3)
 
 
 def by_ledger(case: Case) -> tuple[list[Fill], list[list[float]]]:
