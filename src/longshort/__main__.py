@@ -145,12 +145,15 @@ def report(
         list[str] | None,
         typer.Argument(metavar="[SECTION]...", help="Like trading or failures; default: all."),
     ] = None,
+    *,
+    live: Annotated[bool, typer.Option("--live", help="Why paper and backtest booked other money.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Print the evidence of a study's latest evaluation, topic by topic."""
     from longshort._commands import evidence
     from longshort.base.settings import Study
 
-    evidence.show_latest(Study.load(study), tuple(sections or ()))
+    evidence.show(Study.load(study), tuple(sections or ()), live=live, as_json=as_json)
 
 
 @app.command()

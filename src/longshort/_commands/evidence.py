@@ -1,16 +1,31 @@
-"""`report`: what the latest evaluation of a study found, printed from its folder without computing anything."""
+"""`report`: what the latest evaluation of a study found, printed from its folder without computing anything.
+
+With `--live`: how its paper session and the backtest of the same closes part.
+"""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from longshort._commands.show import flags_from, sections_from, show_flags, show_sections
-from longshort._commands.terminal import say
+from longshort._commands.terminal import emit_json, say
 from longshort.base.clock import format_instant
 from longshort.base.errors import StudyError
 from longshort.base.settings import Study
 
 REMEDY = "Run `longshort evaluate STUDY` first."
+
+
+def show(study: Study, only: Sequence[str] = (), *, live: bool = False, as_json: bool = False) -> None:
+    """Print the latest evaluation, or the gap between paper and backtest."""
+    if live:
+        from longshort._commands.gap import show_gap
+
+        show_gap(study, as_json=as_json)
+    elif as_json:
+        emit_json(json.loads(_latest(study).read_text(encoding="utf-8")))
+    else:
+        show_latest(study, only)
 
 
 def show_latest(study: Study, only: Sequence[str] = ()) -> None:

@@ -21,13 +21,13 @@ from longshort.policy.exposure import Exposure
 from longshort.policy.ledger import Ledger
 
 CAUSES = ("data", "signal", "latency", "fill", "fee", "funding")
-MEANINGS = {
-    "data": "bars came otherwise than they are on record",
-    "signal": "decisions that differ, or were missed for another reason than the time",
-    "latency": "decisions that came too late to be followed",
-    "fill": "prices of fills, and sizes that followed from them",
-    "fee": "fees beyond those of the study's costs",
-    "funding": "funding beyond that of the recorded rates",
+MEANINGS = {  # with a number before them, a line of a terminal must hold them
+    "data": "bars came otherwise than on record",
+    "signal": "decisions differ, or were lost",
+    "latency": "decisions came too late to follow",
+    "fill": "fills at other prices, or of other sizes",
+    "fee": "fees beyond the study's costs",
+    "funding": "funding beyond the recorded rates",
 }
 PRICED = ("open", "high", "low", "close", "volume")
 BPS = 1e4
@@ -51,7 +51,10 @@ class BookedFill:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Booked:
-    """What a session booked, close by close; `funding` is what was paid at each close by all coins together."""
+    """What a session booked, close by close; `funding` is what was paid at each close by all coins together.
+
+    NaN where it is not told apart from a liquidation: then it counts as what was due.
+    """
 
     closed_at: Int64[np.ndarray, " time"]
     equity: PerBar
@@ -142,7 +145,7 @@ def split(accounts: Accounts, booked: Booked, bars: Bars, costs: Costs, counts: 
     ends = [float(ledger.equity[-1]) for ledger in steps]
     data, signal, latency = (after - before for before, after in pairwise(ends))
     more_fees = _more_fees(accounts.followed, booked.fills, costs)
-    more_funding = booked.funding - funding_due(bars, booked.quantity)
+    more_funding = np.nan_to_num(booked.funding - funding_due(bars, booked.quantity))
     fee, funding = -fsum(more_fees), -fsum(more_funding)
     fill = float(booked.equity[-1]) - ends[-1] - fee - funding
     money = dict(zip(CAUSES, (data, signal, latency, fill, fee, funding), strict=True))

@@ -1,0 +1,180 @@
+"""A paper session held against its replay: what its journal says is split into causes, to the cent."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from longshort._commands import gap as command
+from longshort._commands.gap import gap_lines, replay_session, show_gap
+from longshort._commands.paper_desk import paper_folder
+from longshort.base.clock import MINUTE, SECOND
+from longshort.base.errors import DataError
+from longshort.base.settings import Study
+from longshort.data.bars import Bars
+from longshort.study.gap import CAUSES
+from longshort.study.market import load_bars
+from longshort.trading.diary import NAME, Line
+from longshort.trading.guarded import Circumstances
+from tests.loopback import loopback
+from tests.paper import SETTINGS, UNLIMITED, SteppedClock, Trader, start_of, tape_of, trade, train_study
+
+CLOSES = 16
+LATE = (6, 7)  # closes that were decided on too late
+CENT = 0.01
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study that was paper-traded for a while; two of its decisions came too late."""
+    tape = tape_of(70)
+    study = train_study(tape, tmp_path_factory.mktemp("study"))
+    clock = SteppedClock(start_of(tape) + SECOND)
+
+    async def script(trader: Trader) -> None:
+        await trader.closes(1, LATE[0] - 1)
+        in_time = trader.account.ask
+        trader.account.ask = lambda _: Circumstances(missed="it came 9.0 s after the close")
+        await trader.closes(LATE[0], LATE[-1])
+        trader.account.ask = in_time
+        await trader.closes(LATE[-1] + 1, CLOSES)
+
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        loopback(tape, clock=clock, weight_per_minute=UNLIMITED) as server,
+    ):
+        server.redirect(patch)
+        trade(study, tape, clock, script)
+    return study.folder
+
+
+@pytest.fixture
+def study(session: Path, tmp_path: Path) -> Study:
+    shutil.copytree(session, tmp_path / "study")
+    return Study.parse(SETTINGS, folder=tmp_path / "study")
+
+
+def money(study: Study) -> dict[str, float]:
+    return {part.cause: part.money for part in replay_session(study).gap.parts}
+
+
+def edit(study: Study, change: Callable[[list[Line]], None]) -> None:
+    """Rewrite the journal as if something else had been booked."""
+    path = paper_folder(study) / NAME
+    lines = [json.loads(text) for text in path.read_text().splitlines()]
+    change(lines)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def pay(lines: list[Line], since: int, amount: float) -> None:
+    """Let money be gone from some line on."""
+    for line in lines[since:]:
+        if line["kind"] == "decided":
+            line["cash"] -= amount
+            line["equity"] -= amount
+
+
+def first_fill(lines: list[Line]) -> int:
+    return next(n for n, line in enumerate(lines) if line["kind"] == "filled")
+
+
+def dearer(lines: list[Line]) -> None:
+    """The first fill, an entry, for 7 more, and the fee of that."""
+    n = first_fill(lines)
+    fill, fee = lines[n], 7.0 * 5.0 / 1e4
+    fill["price"] += 7.0 / fill["quantity"]
+    fill["notional"] += 7.0 if fill["quantity"] > 0 else -7.0
+    fill["fee"] += fee if fill["quantity"] > 0 else -fee
+    paid = fee if fill["quantity"] > 0 else -fee
+    fill["realized"] -= 7.0
+    pay(lines, n, 7.0 + paid)
+
+
+def charged(lines: list[Line]) -> None:
+    n = first_fill(lines)
+    lines[n]["fee"] += 3.0
+    pay(lines, n, 3.0)
+
+
+def funded(lines: list[Line]) -> None:
+    pay(lines, len(lines) // 2, 2.0)
+
+
+def test_late_decisions_are_all_that_sets_an_honest_session_apart(study: Study) -> None:
+    found = replay_session(study)
+
+    parts = {part.cause: part.money for part in found.gap.parts}
+    assert found.gap.closes == CLOSES
+    assert abs(parts["latency"]) > CENT
+    assert parts["latency"] == pytest.approx(found.gap.total, abs=1e-6)
+    assert {c: m for c, m in parts.items() if c != "latency"} == pytest.approx(
+        dict.fromkeys([c for c in CAUSES if c != "latency"], 0.0), abs=1e-6
+    )
+    assert [p.count for p in found.gap.parts if p.cause in ("data", "signal", "fee", "funding")] == [0] * 4
+
+
+@pytest.mark.parametrize(
+    ("change", "cause", "lost"),
+    [(dearer, "fill", 7.0), (charged, "fee", 3.0), (funded, "funding", 2.0)],
+)
+def test_what_was_booked_otherwise_shows_in_its_own_part(
+    study: Study, change: Callable[[list[Line]], None], cause: str, lost: float
+) -> None:
+    before = money(study)
+    edit(study, change)
+
+    after = money(study)
+
+    moved = {name: after[name] - before[name] for name in CAUSES}
+    assert moved == pytest.approx(dict.fromkeys(CAUSES, 0.0) | {cause: -lost}, abs=CENT)
+
+
+def test_a_record_that_was_corrected_later_shows_in_data(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def later(study: Study) -> Bars:
+        bars = load_bars(study)
+        factor = np.ones(bars.close.shape)
+        factor[-CLOSES + 3 : -CLOSES + 5] = 1.01
+        return replace(bars, **{n: getattr(bars, n) * factor for n in ("open", "high", "low", "close")})
+
+    before = money(study)
+    monkeypatch.setattr(command, "load_bars", later)
+
+    after = money(study)
+
+    moved = {name: after[name] - before[name] for name in CAUSES}
+    assert abs(moved["data"]) > CENT
+    assert {c: m for c, m in moved.items() if c != "data"} == pytest.approx(
+        dict.fromkeys([c for c in CAUSES if c != "data"], 0.0), abs=1e-6
+    )
+
+
+def test_the_table_fits_a_terminal_and_the_json_has_every_part(
+    study: Study, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_gap(study, as_json=True)
+
+    told = json.loads(capsys.readouterr().out)
+    assert sum(part["money"] for part in told["gap"]["parts"]) == pytest.approx(told["total"], abs=1e-8)
+    lines = gap_lines(replay_session(study))
+    assert max(len(line) for line in lines) <= 80
+    assert [line.split()[0] for line in lines[2:9]] == [*CAUSES, "total"]
+
+
+def test_a_session_of_another_model_is_refused(study: Study) -> None:
+    other = study.model_copy(update={"costs": study.costs.model_copy(update={"taker_bps": 1.0})})
+
+    with pytest.raises(DataError, match="other settings or another model"):
+        replay_session(other)
+
+
+def test_there_must_be_a_session(tmp_path: Path, study: Study) -> None:
+    shutil.rmtree(paper_folder(study))
+
+    with pytest.raises(DataError, match="no session here"):
+        replay_session(study)
