@@ -12,7 +12,7 @@ import pytest
 from longshort._commands import gap as command
 from longshort._commands.gap import gap_lines, replay_session, show_gap
 from longshort._commands.paper_desk import paper_folder
-from longshort.base.clock import MINUTE, SECOND
+from longshort.base.clock import SECOND
 from longshort.base.errors import DataError
 from longshort.base.settings import Study
 from longshort.data.bars import Bars
