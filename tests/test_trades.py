@@ -117,7 +117,7 @@ def test_funding_goes_to_the_trade_that_held_when_it_was_settled() -> None:
     rate = np.full((5, 1), NAN)
     rate[1], rate[3] = 1e-3, 2e-3
     bars = market([coin(lot="1")], prices, prices.copy(), rate=rate)
-    target = np.array([[1.0], [0.0], [-1.0], [NAN], [NAN]])
+    target = np.array([[1.0], [NAN], [-1.0], [NAN], [NAN]])  # turned at the open before the second funding
     ledger = run_ledger(
         bars, wishes(bars, target), Costs(taker_bps=0.0, slippage_bps=0.0), starting_balance=10_000.0
     )
