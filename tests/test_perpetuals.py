@@ -345,6 +345,25 @@ def test_an_order_on_its_way_lapses_at_the_close_that_decided_it() -> None:
     assert ledger.lapsed["reason"].to_list() == ["no bar to fill in"]
 
 
+def test_a_stop_takes_back_what_is_on_its_way() -> None:
+    still = np.full((6, 1), 100.0)
+    bars = market([coin()], still, still)
+    bars = replace(bars, low=np.array([100.0, 100.0, 100.0, 90.0, 100.0, 100.0])[:, None])
+    exposure = wishes(bars, np.array([0.5, NAN, 0.8, NAN, NAN, NAN])[:, None])
+    exposure.stop[2] = 0.05  # reached in the bar after, one before the 30 more would be bought
+
+    ledger = run_ledger(
+        bars,
+        exposure,
+        Costs(taker_bps=0.0, slippage_bps=0.0),
+        starting_balance=BALANCE,
+        account=AccountTerms(latency_ms=1),
+    )
+
+    assert ledger.fills["quantity"].to_list() == [50.0, -50.0]
+    assert ledger.fills["cause"].to_list() == ["order", "stop"]
+
+
 def _at(instants: pl.Series) -> list[int]:
     return (instants.dt.timestamp("ms") * 1_000_000).to_list()
 
