@@ -179,7 +179,7 @@ def test_a_journal_cut_off_anywhere_gives_the_account_up_to_there(
 
 def test_a_decision_that_comes_too_late_is_journaled_and_not_made_up_for(tmp_path: Path) -> None:
     case = Case(tmp_path)
-    late = [5, 6, 7, 20]
+    late = [5, 6, 7, *range(10, ROWS, 3)]
     closed_at = case.bars.closed_at.tolist()
 
     def ask(at: int) -> Circumstances:
@@ -304,6 +304,8 @@ def test_funding_that_is_told_late_is_charged_when_it_is_told(tmp_path: Path) ->
     assert held.any()
     assert booked.funding[due].any()
     np.testing.assert_allclose(booked.funding[due], expected.funding[due], rtol=0, atol=1e-9)
+    paid = booked.fees.sum() + booked.funding.sum()
+    assert booked.cash[-1] == pytest.approx(BALANCE + booked.fills["realized"].sum() - paid, abs=1e-6)
     assert any("not known yet" in line.get("reason", "") for line in case.lines)
     assert [len(past) for past in case.mind.pasts] == [WARM + due + 1]
     assert case.mind.pasts[0][-1:].digest() == case.bars[due : due + 1].digest()
