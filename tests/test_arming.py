@@ -94,39 +94,59 @@ def cause(name: str) -> str:
     return next((word for word in known if name.startswith(word)), "")
 
 
-@given(
-    st.sampled_from(sorted(MODELS)),
-    st.sampled_from(sorted(CERTIFICATES)),
-    st.sampled_from(sorted(EVALUATIONS)),
-    st.sampled_from(sorted(AUDITS)),
-    st.sampled_from(sorted(HOLDOUTS)),
-    st.sampled_from(sorted(AGES)),
-)
-def test_each_fault_gives_its_objection_and_no_other(
-    trained: str, certified: str, judged: str, audited: str, opened: str, age: str
-) -> None:
-    held = Papers(
+SLOTS: dict[str, Mapping[str, Any]] = {
+    "model": MODELS,
+    "data certificate": CERTIFICATES,
+    EVALUATION: EVALUATIONS,
+    AUDIT: AUDITS,
+    HOLDOUT: HOLDOUTS,
+    "age": AGES,
+}
+FAULTS = [(slot, name) for slot, known in SLOTS.items() for name in known]
+
+
+def with_faults(faults: Mapping[str, str]) -> Papers:
+    """Papers in order but for those that are named."""
+    chosen = {slot: known[faults.get(slot, GOOD)] for slot, known in SLOTS.items()}
+    return Papers(
         where="mine",
         needs_model=True,
         wanted=WANTED,
-        model=MODELS[trained],
-        certificate=CERTIFICATES[certified],
-        runs=(*EVALUATIONS[judged], *AUDITS[audited], *HOLDOUTS[opened]),
-        expires_at=AGES[age],
+        model=chosen["model"],
+        certificate=chosen["data certificate"],
+        runs=(*chosen[EVALUATION], *chosen[AUDIT], *chosen[HOLDOUT]),
+        expires_at=chosen["age"],
     )
 
-    found = objections(held, NOW)
 
-    expected = [
-        ("model", cause(trained)),
-        ("model", cause(age) if MODELS[trained] else ""),
-        ("data certificate", cause(certified) if MODELS[trained] else ""),
-        (EVALUATION, cause(judged)),
-        (HOLDOUT, cause(opened)),
-        (AUDIT, cause(audited)),
+def expected_of(faults: Mapping[str, str]) -> list[Fault]:
+    """The objections to papers with faults; without a model neither its age nor its data are asked for."""
+    causes = {slot: cause(faults.get(slot, GOOD)) for slot in SLOTS}
+    is_there = causes["model"] != "missing"
+    listed = [
+        ("model", causes["model"]),
+        ("model", causes["age"] * is_there),
+        ("data certificate", causes["data certificate"] * is_there),
+        (EVALUATION, causes[EVALUATION]),
+        (HOLDOUT, causes[HOLDOUT]),
+        (AUDIT, causes[AUDIT]),
     ]
-    assert [(one.paper, one.cause) for one in found] == [(name, word) for name, word in expected if word]
+    return [(name, word) for name, word in listed if word]
+
+
+@pytest.mark.parametrize(("slot", "name"), FAULTS)
+def test_one_fault_gives_its_one_objection(slot: str, name: str) -> None:
+    found = objections(with_faults({slot: name}), NOW)
+
+    assert [(one.paper, one.cause) for one in found] == expected_of({slot: name})
     assert all(one.what.endswith(".") and one.where and one.remedy.endswith(".") for one in found)
+
+
+@given(st.fixed_dictionaries({slot: st.sampled_from(sorted(known)) for slot, known in SLOTS.items()}))
+def test_each_of_several_faults_gives_its_objection_and_no_other(faults: dict[str, str]) -> None:
+    found = objections(with_faults(faults), NOW)
+
+    assert [(one.paper, one.cause) for one in found] == expected_of(faults)
 
 
 def test_a_paper_that_counts_is_taken_before_a_newer_one_that_does_not() -> None:
