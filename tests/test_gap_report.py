@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from longshort._commands import gap as command
-from longshort._commands.gap import gap_lines, replay_session, show_gap
+from longshort._commands.gap import Replayed, gap_lines, replay_session
 from longshort._commands.paper_desk import paper_folder
 from longshort.base.clock import SECOND
 from longshort.base.errors import DataError
@@ -22,6 +22,8 @@ from longshort.trading.diary import NAME, Line
 from longshort.trading.guarded import Circumstances
 from tests.loopback import loopback
 from tests.paper import SETTINGS, UNLIMITED, SteppedClock, Trader, start_of, tape_of, trade, train_study
+
+from .conftest import Said
 
 CLOSES = 16
 LATE = (6, 7)  # closes that were decided on too late
@@ -52,14 +54,20 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return study.folder
 
 
+@pytest.fixture(scope="module")
+def honest(session: Path) -> Replayed:
+    """The session as it was, replayed."""
+    return replay_session(Study.parse(SETTINGS, folder=session))
+
+
 @pytest.fixture
 def study(session: Path, tmp_path: Path) -> Study:
     shutil.copytree(session, tmp_path / "study")
     return Study.parse(SETTINGS, folder=tmp_path / "study")
 
 
-def money(study: Study) -> dict[str, float]:
-    return {part.cause: part.money for part in replay_session(study).gap.parts}
+def money(found: Replayed) -> dict[str, float]:
+    return {part.cause: part.money for part in found.gap.parts}
 
 
 def edit(study: Study, change: Callable[[list[Line]], None]) -> None:
@@ -104,10 +112,9 @@ def funded(lines: list[Line]) -> None:
     pay(lines, len(lines) // 2, 2.0)
 
 
-def test_late_decisions_are_all_that_sets_an_honest_session_apart(study: Study) -> None:
-    found = replay_session(study)
+def test_late_decisions_are_all_that_sets_an_honest_session_apart(honest: Replayed) -> None:
+    found, parts = honest, money(honest)
 
-    parts = {part.cause: part.money for part in found.gap.parts}
     assert found.gap.closes == CLOSES
     assert abs(parts["latency"]) > CENT
     assert parts["latency"] == pytest.approx(found.gap.total, abs=1e-6)
@@ -122,19 +129,18 @@ def test_late_decisions_are_all_that_sets_an_honest_session_apart(study: Study) 
     [(dearer, "fill", 7.0), (charged, "fee", 3.0), (funded, "funding", 2.0)],
 )
 def test_what_was_booked_otherwise_shows_in_its_own_part(
-    study: Study, change: Callable[[list[Line]], None], cause: str, lost: float
+    study: Study, honest: Replayed, change: Callable[[list[Line]], None], cause: str, lost: float
 ) -> None:
-    before = money(study)
     edit(study, change)
 
-    after = money(study)
+    before, after = money(honest), money(replay_session(study))
 
     moved = {name: after[name] - before[name] for name in CAUSES}
     assert moved == pytest.approx(dict.fromkeys(CAUSES, 0.0) | {cause: -lost}, abs=CENT)
 
 
 def test_a_record_that_was_corrected_later_shows_in_data(
-    study: Study, monkeypatch: pytest.MonkeyPatch
+    study: Study, honest: Replayed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def later(study: Study) -> Bars:
         bars = load_bars(study)
@@ -142,10 +148,9 @@ def test_a_record_that_was_corrected_later_shows_in_data(
         factor[-CLOSES + 3 : -CLOSES + 5] = 1.01
         return replace(bars, **{n: getattr(bars, n) * factor for n in ("open", "high", "low", "close")})
 
-    before = money(study)
     monkeypatch.setattr(command, "load_bars", later)
 
-    after = money(study)
+    before, after = money(honest), money(replay_session(study))
 
     moved = {name: after[name] - before[name] for name in CAUSES}
     assert abs(moved["data"]) > CENT
@@ -155,13 +160,14 @@ def test_a_record_that_was_corrected_later_shows_in_data(
 
 
 def test_the_table_fits_a_terminal_and_the_json_has_every_part(
-    study: Study, capsys: pytest.CaptureFixture[str]
+    session: Path, honest: Replayed, inside: Callable[..., Said]
 ) -> None:
-    show_gap(study, as_json=True)
+    said = inside("report", session.name, "--live", "--json", cwd=session.parent)
 
-    told = json.loads(capsys.readouterr().out)
+    assert said.code == 0, said.err
+    told = json.loads(said.out)
     assert sum(part["money"] for part in told["gap"]["parts"]) == pytest.approx(told["total"], abs=1e-8)
-    lines = gap_lines(replay_session(study))
+    lines = gap_lines(honest)
     assert max(len(line) for line in lines) <= 80
     assert [line.split()[0] for line in lines[2:9]] == [*CAUSES, "total"]
 
