@@ -13,7 +13,7 @@ from longshort.base.clock import HOUR
 from longshort.base.errors import BundleError, DataError
 from longshort.base.files import write_json
 from longshort.base.settings import Study
-from longshort.study.arming import Objection, objections, papers, require, told
+from longshort.study.arming import Objection, objections, require, told
 from longshort.study.papers import (
     AUDIT,
     EVALUATION,
@@ -24,6 +24,7 @@ from longshort.study.papers import (
     Paper,
     Papers,
     expires_after_bars,
+    papers,
 )
 from longshort.study.run import hashes_of
 
