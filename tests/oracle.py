@@ -98,8 +98,9 @@ class Venue:
         for position in account.positions.values():
             self.go_out(t, position)
         self.liquidate(t, {c.symbol: self.opened(t, a, c) for a, c in self.coins})
-        for a, coin in self.coins:
-            self.fill_order(t, a, coin)
+        resting = {symbol for symbol, position in account.positions.items() if position.limit is not None}
+        for a, coin in sorted(self.coins, key=lambda numbered: numbered[1].symbol in resting):
+            self.fill_order(t, a, coin)  # what goes out at the open comes before what rests inside the bar
         for a, coin in self.coins:
             self.leave(t, a, coin)
         self.liquidate(t, {c.symbol: self.worst(t, a, c) for a, c in self.coins})

@@ -81,12 +81,13 @@ def _storm(seed: int, coins: int, costs: Costs, account: AccountTerms, *, invers
     inverse=st.booleans(),
     costs=costs,
     margin=margin,
-    execution=st.sampled_from(["taker", "maker"]),
+    execution=st.sampled_from(["taker", "maker", "maker, then taker"]),
+    latency_ms=st.sampled_from([0, 0, 1, 3_600_000]),
 )
 def test_engine_and_ledger_book_the_same_events_in_a_storm(
-    seed: int, inverse: bool, costs: Costs, margin: Any, execution: Any
+    seed: int, inverse: bool, costs: Costs, margin: Any, execution: Any, latency_ms: int
 ) -> None:
-    account = AccountTerms(margin=margin[0], leverage=margin[1], execution=execution)
+    account = AccountTerms(margin=margin[0], leverage=margin[1], execution=execution, latency_ms=latency_ms)
 
     _storm(seed, 1 + seed % 3, costs, account, inverse=inverse)
 
@@ -95,7 +96,7 @@ def test_engine_and_ledger_book_the_same_events_in_a_storm(
 def test_an_order_that_was_not_reached_goes_to_the_market_in_both(seed: int) -> None:
     account = AccountTerms(margin="isolated", leverage=5.0, execution="maker, then taker")
 
-    booked = _storm(seed, 1, Costs(by_volume=True), account)
+    booked = _storm(seed, 3, Costs(by_volume=True), account)
 
     assert {"order", "maker"} <= set(booked.fills["cause"])
 

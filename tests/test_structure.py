@@ -116,8 +116,8 @@ def test_the_help_lists_every_command() -> None:
 
     assert listed == {
         "init", "venues", "fetch", "import", "check", "data", "news", "facts", "doctor", "config", "features", "train",
-        "tune", "explain", "export", "evaluate", "opponents", "report", "audit", "forecast", "signals", "backtest", "runs",
-        "compare", "demo",
+        "tune", "explain", "export", "evaluate", "opponents", "report", "audit", "forecast", "signals", "backtest",
+        "runs", "compare", "demo", "paper", "status", "stop", "flatten",
     }  # fmt: skip
 
 

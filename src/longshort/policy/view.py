@@ -15,7 +15,7 @@ PerCoin = Float64[np.ndarray, " asset"]
 class View:
     """One close.
 
-    `law` has one row; `horizon` is the place on its horizon axis that decides, `horizon_bars` how far that is. `mean` is
+    `law` has one row; `horizon` is which of its horizons decides, `horizon_bars` how far that is. `mean` is
     the expected log return over it, `deviation` its standard deviation, `volatility` the same per year. `held` is the
     exposure last wished for. `funding` is what a long position is expected to pay over the horizon, as a fraction of
     its notional: 0 where the study does not count it, NaN where it is unknown. `correlation` is None where the study

@@ -17,6 +17,7 @@ from nautilus_trader.model.enums import OrderSide
 from nautilus_trader.model.identifiers import InstrumentId
 from nautilus_trader.model.objects import AccountBalance, Money
 
+from longshort.policy.booking.fills import decided_row
 from longshort.policy.booking.history import book_order, book_state, book_wishes
 from longshort.policy.contract import Books, Desk, Table
 from longshort.policy.exposure import Wishes
@@ -78,8 +79,8 @@ class VenueBooks:
         return self.gather()[0]
 
     def let_lapse(self, asset: int, why: int) -> None:
-        """Drop a coin's waiting order, wished at the close before the bar under way."""
-        self.books.entries["lapsed"][self.row - 1, asset] = why
+        """Drop a coin's waiting order, wished at a close before the bar under way."""
+        self.books.entries["lapsed"][decided_row(self.row, self.desk), asset] = why
         self.desk.held["order"][asset] = self.desk.held["limit"][asset] = 0.0
 
     def withdraw_quote(self, coin: Coin) -> None:

@@ -13,6 +13,7 @@ from nautilus_trader.model.enums import OrderSide
 from nautilus_trader.trading.strategy import Strategy
 
 from longshort.base.journal import Journal, StoodAside
+from longshort.policy.booking.fills import decided_row
 from longshort.policy.contract import NO_NEXT_BAR
 from longshort.policy.decider import Decider
 from longshort.policy.exposure import Wishes
@@ -39,7 +40,7 @@ class PilotStrategy(Strategy):
     def on_data(self, data: Data) -> None:
         """What closed is decided on; what opens is traded in."""
         if isinstance(data, Closed):
-            self._journal_lapses(data.row - 1)
+            self._journal_lapses(decided_row(data.row, self._books.desk))
             self._closed_at = data.ts_event
             self._decide(data)
         elif isinstance(data, Opened):
@@ -47,7 +48,8 @@ class PilotStrategy(Strategy):
 
     def on_stop(self) -> None:
         """What lapsed at the last close is journaled too."""
-        self._journal_lapses(self._books.row)
+        for row in range(decided_row(self._books.row, self._books.desk) + 1, self._books.row + 1):
+            self._journal_lapses(row)
 
     def _decide(self, closed: Closed) -> None:
         equity = self._books.write_down(closed.row)

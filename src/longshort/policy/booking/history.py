@@ -30,6 +30,8 @@ from longshort.policy.contract import (
     Desk,
 )
 
+AT_ONCE, RESTING = range(2)
+
 
 @compiled
 def book(desk: Desk, books: Books) -> tuple[int, int]:
@@ -53,11 +55,22 @@ def book(desk: Desk, books: Books) -> tuple[int, int]:
 
 @compiled
 def book_open(row: int, desk: Desk, books: Books) -> None:
-    """Fill the orders of the last close; those of absent coins lapse, and those that the venue refuses."""
+    """Fill the orders of the last close; those of absent coins lapse, and those that the venue refuses.
+
+    What goes out at the open comes before what rests inside the bar, whichever coin it is of.
+    """
     forget_old_fills(row, desk, books)
+    book_orders(row, AT_ONCE, desk, books)
+    if desk.account.execution != TAKER_ONLY:
+        book_orders(row, RESTING, desk, books)
+
+
+@compiled
+def book_orders(row: int, how: int, desk: Desk, books: Books) -> None:
+    """Fill the orders that rest, or those that go out `AT_ONCE`."""
     for asset in range(len(desk.held)):
         held = desk.held[asset]
-        if held.order == 0.0:
+        if held.order == 0.0 or (held.limit > 0.0) != (how == RESTING):
             continue
         lapsed = NO_NEXT_BAR
         if desk.market[row, asset].present:
