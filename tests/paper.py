@@ -33,7 +33,7 @@ from longshort.trading.paper import PaperAccount
 from longshort.trading.strategy import PilotStrategy
 from tests.loopback import BTC, ETH, Tape, loopback, random_walk
 
-HISTORY = 1_400  # bars in the lake before anybody trades
+HISTORY = 1_420  # bars in the lake before anybody trades
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 UNLIMITED = 10**9
 SOON = Patience(ask_s=0.02, deadline_s=1.6)

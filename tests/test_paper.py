@@ -1,13 +1,23 @@
 """Paper trading decides, fills and pays as the backtest does, and its journal gives the account back."""
 
+import asyncio
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from longshort._commands import paper_desk
+from longshort._commands.fit import bundle_folder
+from longshort._commands.paper import Lines
+from longshort._commands.paper_desk import paper_folder
 from longshort.base.clock import MINUTE, SECOND
+from longshort.base.errors import DataError, LongshortError
 from longshort.base.settings import Study
+from longshort.connect.messages import Message
+from longshort.connect.routes import Route
+from longshort.trading.diary import NAME, Line, open_diary
 from tests.loopback import Server, Tape, loopback
 from tests.paper import (
     SETTINGS,
@@ -22,7 +32,8 @@ from tests.paper import (
     train_study,
 )
 
-CLOSES = 60
+CLOSES = 30
+STARTS_IN = 12 * SECOND  # a process; where it takes longer, its first decision is missed
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +64,7 @@ def server(tape: Tape, clock: SteppedClock, monkeypatch: pytest.MonkeyPatch) -> 
         yield server
 
 
-def test_an_hour_of_minutes_is_decided_as_in_the_backtest(
+def test_minutes_are_decided_as_in_the_backtest(
     server: Server, study: Study, tape: Tape, clock: SteppedClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     orders = spy_on_orders(monkeypatch)
@@ -63,15 +74,201 @@ def test_an_hour_of_minutes_is_decided_as_in_the_backtest(
 
     lines = trade(study, tape, clock, script)
 
-    decided = [line for line in lines if line["kind"] == "decided"]
-    assert [line["closed_at"] for line in decided] == [
+    assert [line["closed_at"] for line in decided(lines)] == [
         start_of(tape) + k * MINUTE for k in range(1, CLOSES + 1)
     ]
-    assert not [line["circumstances"]["missed"] for line in decided if line["circumstances"]["missed"]]
+    assert missed(lines) == []
     paper = [order for order in orders if order[0] > start_of(tape)]  # not those of the rehearsal
     orders.clear()
     ledger = backtest_of(study, tape, CLOSES)
     waiting = [order for order in paper if order[0] == start_of(tape) + CLOSES * MINUTE]
     assert len(orders) > CLOSES
     assert paper == [*orders, *waiting]
-    assert [line["equity"] for line in decided] == ledger.equity.tolist()
+    assert [line["equity"] for line in decided(lines)] == ledger.equity.tolist()
+
+
+def decided(lines: Sequence[Line]) -> list[Line]:
+    return [line for line in lines if line["kind"] == "decided"]
+
+
+def missed(lines: Sequence[Line]) -> list[int]:
+    return [line["closed_at"] for line in decided(lines) if line["circumstances"]["missed"]]
+
+
+def on_record(study: Study) -> list[Line]:
+    with open_diary(paper_folder(study)) as diary:
+        return list(diary.lines())
+
+
+def quantities(line: Line) -> list[float]:
+    return [position["quantity"] for position in line["positions"]]
+
+
+def trade_and_kill(server: Server, study: Study, tape: Tape, clock: SteppedClock) -> None:
+    """A process of its own, which sees time pass as it does, decides at one close and is then killed."""
+    clock.jump(start_of(tape) + MINUTE - STARTS_IN)
+    child = server.child(["paper", str(study.folder), "--json"])
+    assert child.stdout
+    assert any('"decided"' in line for line in iter(child.stdout.readline, ""))
+    child.kill()
+    child.communicate(timeout=30)
+
+
+def test_a_kill_and_a_silence_cost_decisions_and_nothing_else(
+    server: Server, study: Study, tape: Tape, clock: SteppedClock
+) -> None:
+    trade_and_kill(server, study, tape, clock)
+    before = on_record(study)
+    clock.jump(start_of(tape) + 6 * MINUTE + 20 * SECOND)
+
+    async def script(trader: Trader) -> None:
+        await trader.until(lambda: trader.account.closed_to >= start_of(tape) + 6 * MINUTE)
+        await trader.closes(7, 8)
+        await asyncio.to_thread(server.disconnect, 1006)
+        await trader.closes(9, 9)
+        with server.down():
+            clock.jump(start_of(tape) + CLOSES * MINUTE + 30 * SECOND)
+            await asyncio.sleep(1.0)
+        await trader.until(lambda: trader.account.closed_to >= start_of(tape) + CLOSES * MINUTE)
+        await trader.closes(CLOSES + 1, CLOSES + 3)
+
+    trade(study, tape, clock, script)
+
+    lines, total = on_record(study), CLOSES + 3
+    assert lines[: len(before)] == before
+    assert [line["closed_at"] for line in decided(lines)] == [
+        start_of(tape) + k * MINUTE for k in range(1, total + 1)
+    ]
+    away = [start_of(tape) + k * MINUTE for k in (*range(2, 7), *range(10, CLOSES + 1))]
+    assert missed(lines) == [*missed(before), *away]
+    ledger = backtest_of(study, tape, total, missed(lines))
+    assert [quantities(line) for line in decided(lines)] == ledger.quantity.tolist()
+    equity = [line["equity"] for line in decided(lines)]
+    assert equity[:9] == ledger.equity[:9].tolist()
+    assert equity[CLOSES:] == pytest.approx(ledger.equity[CLOSES:].tolist(), abs=1e-6)  # funding came late
+    assert ledger.funding[9:CLOSES].any()
+    assert (ledger.quantity[CLOSES:] != ledger.quantity[CLOSES - 1]).any()
+
+
+def test_commands_from_another_terminal_are_followed(
+    server: Server, study: Study, tape: Tape, clock: SteppedClock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told: list[Line] = []
+
+    async def script(trader: Trader) -> None:
+        await trader.closes(1, 3)
+        told.append(paper_desk.status_of(study))
+        paper_desk.flatten(study)
+        await trader.closes(4, 6)
+        told.append(paper_desk.status_of(study))
+        paper_desk.flatten(study, rearm=True)
+        await trader.closes(7, 8)
+        told.append(paper_desk.status_of(study))
+        with ThreadPoolExecutor() as elsewhere:  # the session waits for the loop's own threads
+            await asyncio.get_running_loop().run_in_executor(elsewhere, paper_desk.stop, study)
+        assert trader.session.stopping.is_set()
+
+    lines = trade(study, tape, clock, script)
+
+    held = [any(quantities(line)) for line in decided(lines)]
+    assert held[1:] == [True, True, True, False, False, False, True]
+    assert [one["running"] for one in told] == [True, True, True]
+    assert [one["limits"] for one in told] == [[], ["kill-switch"], []]
+    assert told[0]["last_close_at"] == start_of(tape) + 3 * MINUTE
+    assert [one["switch"] for one in told] == ["", "told to flatten (command)", ""]
+    assert told[0]["equity"] == decided(lines)[2]["equity"]
+    assert not paper_desk.status_of(study)["running"]
+    paper_desk.status(study)
+    out, err = capsys.readouterr()
+    assert "not running" in out
+    assert "Told to be flat, told to flatten (command)" in err
+    assert "objection (evaluation missing)" in err
+    assert "Stopped. Positions stay as they are" in err
+    with pytest.raises(DataError, match="no paper session of this study is running"):
+        paper_desk.stop(study)
+
+
+def test_people_are_told_that_the_feed_is_stale(
+    server: Server, study: Study, tape: Tape, clock: SteppedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Message] = []
+    phone = Route(name="phone", send=told.append)
+    monkeypatch.setattr("longshort.connect.notify.routes_of", lambda *_: [phone])
+
+    async def script(trader: Trader) -> None:
+        await trader.closes(1, 2)
+        with server.down():
+            clock.jump(start_of(tape) + 4 * MINUTE + 10 * SECOND)
+            await trader.until(lambda: paper_desk.status_of(study)["feed_is_stale"])
+        await trader.until(lambda: not paper_desk.status_of(study)["feed_is_stale"])
+
+    trade(study, tape, clock, script)
+
+    done = [line["what"] for line in on_record(study) if line["kind"] == "session"]
+    assert done == ["started", "objection", "objection", "feed is stale", "feed is back", "stopped"]
+    text = "\n".join(message.text for message in told)
+    assert "feed is stale" in text
+    assert "feed is back" in text
+    assert "there is no evaluation" in text
+
+
+def test_a_machine_whose_clock_is_wrong_trades_by_that_of_the_venue(
+    study: Study, tape: Tape, clock: SteppedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    skew = 90 * SECOND
+    slow = SteppedClock(clock.now() - skew)
+
+    async def script(trader: Trader) -> None:
+        for k in range(1, 5):
+            slow.jump(start_of(tape) + k * MINUTE - SECOND // 20 - skew)
+            await trader.until(lambda k=k: trader.account.closed_to >= start_of(tape) + k * MINUTE)
+            await trader.until(lambda: not trader.account.awaited)
+
+    with loopback(tape, clock=slow, weight_per_minute=UNLIMITED, skew=skew) as server:
+        server.redirect(monkeypatch)
+        lines = trade(study, tape, slow, script)
+
+    assert missed(lines) == []
+    assert [line["equity"] for line in decided(lines)] == backtest_of(study, tape, 4).equity.tolist()
+
+
+def test_a_model_file_that_is_corrupt_ends_it_before_anything_is_touched(
+    server: Server, study: Study, tape: Tape, clock: SteppedClock
+) -> None:
+    async def script(trader: Trader) -> None:
+        await trader.closes(1, 2)
+
+    trade(study, tape, clock, script)
+    before = (paper_folder(study) / NAME).read_bytes()
+    (weights,) = bundle_folder(study).glob("*.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-40] + b"\0" * 40)
+
+    with pytest.raises(LongshortError) as caught:
+        trade(study, tape, clock, script)
+
+    assert str(weights.parent) in str(caught.value)
+    assert (paper_folder(study) / NAME).read_bytes() == before
+
+
+def test_a_close_is_one_line_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    order = {"side": "buy", "quantity": 1.25, "symbol": "BTCUSDT"}
+    close = {
+        "kind": "decided",
+        "closed_at": 0,
+        "equity": 101_000.0,
+        "midnight_equity": 100_000.0,
+        "orders": [order],
+    }
+    fill = {"kind": "filled", "symbol": "BTCUSDT", "quantity": 1.25, "price": 39_000.5}
+
+    show = Lines()
+    show([close])
+    show([fill])
+    show([{**close, "orders": []}])
+
+    assert capsys.readouterr().out.splitlines() == [
+        "   closed at         equity    today  wishes and fills",
+        "01-01 00:00Z     101,000.00   +1.00%  buy 1.25 BTCUSDT",
+        " " * 40 + "filled +1.25 BTCUSDT at 39,000.5",
+        "01-01 00:00Z     101,000.00   +1.00%  -",
+    ]

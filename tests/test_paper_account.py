@@ -140,6 +140,7 @@ def assert_same(booked: Ledger, expected: Ledger) -> None:
         (2, CROSS),
         (4, AccountTerms(margin="isolated", leverage=5.0, execution="maker, then taker")),
         (6, PLAIN),
+        (8, replace(CROSS, latency_ms=1_500)),
     ],
 )
 def test_restarts_leave_no_trace_in_a_storm(tmp_path: Path, seed: int, account: AccountTerms) -> None:

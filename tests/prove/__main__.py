@@ -15,6 +15,7 @@ from .drift import prove_drift
 from .edges import Known, Planted, Silent
 from .family import prove_family
 from .leaks import Found
+from .paper import prove_paper
 from .record import Claim, clopper_pearson, write_page
 from .verdicts import MONEY_QUESTIONS, Judged
 from .work import run
@@ -258,6 +259,7 @@ PROOFS: Mapping[str, Callable[[plans.Plan], Proved]] = MappingProxyType(
         "kills": prove_kills,
         "following": prove_following,
         "mixtures": prove_mixtures,
+        "paper": prove_paper,
         "planted": prove_planted,
     }
 )

@@ -19,6 +19,7 @@ CODE = (
     *sorted(Path(__file__).parent.glob("*.py")),
     *sorted((ROOT / "tests" / "loopback").rglob("*.py")),
     ROOT / "tests" / "markets.py",
+    ROOT / "tests" / "paper.py",
     ROOT / "tests" / "planted.py",
     ROOT / "requirements.lock",
 )
@@ -40,6 +41,7 @@ class Plan:
     kill_batches: int
     kills_per_batch: int
     hours: int
+    paper_closes: int
     mixtures: int
     defects: int
     lengths: tuple[str, ...]
@@ -58,6 +60,7 @@ FULL = Plan(
     kill_batches=10,
     kills_per_batch=5,
     hours=30,
+    paper_closes=1_440,
     mixtures=40,
     defects=500,
     lengths=LENGTHS,
@@ -75,6 +78,7 @@ SAMPLE = Plan(
     kill_batches=2,
     kills_per_batch=2,
     hours=2,
+    paper_closes=60,
     mixtures=3,
     defects=56,
     lengths=("1h",),

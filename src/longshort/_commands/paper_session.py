@@ -33,7 +33,9 @@ from longshort.data.market import find_lake
 from longshort.data.tail import Tail
 from longshort.data.wish import Wish
 from longshort.policy.switch import KillSwitch
+from longshort.study.arming import objections, told
 from longshort.study.mood import with_news
+from longshort.study.papers import papers
 from longshort.trading.accounting import contracts
 from longshort.trading.diary import Line, open_diary
 from longshort.trading.guarded import Circumstances
@@ -231,7 +233,7 @@ class PaperSession:
 
     def _beat(self, account: PaperAccount) -> None:
         last_at = account.closed_to
-        told = {
+        beat = {
             "pid": os.getpid(),
             "at": self.now(),
             "last_at": last_at,
@@ -239,7 +241,7 @@ class PaperSession:
             "stale": self._stale,
         }
         with suppress(DataError):  # a full disk is told by the journal
-            write_json(self.folder / HEARTBEAT, told)
+            write_json(self.folder / HEARTBEAT, beat)
 
     def _greet(self, known: int) -> None:
         account = self.account
@@ -253,6 +255,15 @@ class PaperSession:
             f"Paper {what}: {len(self._watch.bars.symbols)} coins of {self._watch.wish.venue}, after {last}."
         )
         note(f"Journal: {self.folder}; `longshort status`, `stop` and `flatten` work from another terminal.")
+        self._warn(account)
+
+    def _warn(self, account: PaperAccount) -> None:
+        """Show what speaks for the model and what against it; trading on paper goes on all the same."""
+        held, now = papers(self.study), self.now()
+        for line in told(held, now):
+            note(line)
+        for one in objections(held, now):
+            account.note(Session(now, "objection", str(one)))
 
     def _part(self, account: PaperAccount) -> None:
         held = [
