@@ -193,7 +193,11 @@ def test_people_are_told_that_the_feed_is_stale(
 ) -> None:
     told: list[Message] = []
     phone = Route(name="phone", send=told.append)
-    monkeypatch.setattr("longshort.connect.notify.routes_of", lambda *_: [phone])
+
+    def routes(urls: Sequence[str], folder: Path) -> list[Route]:
+        return [phone]
+
+    monkeypatch.setattr("longshort.connect.notify.routes_of", routes)
 
     async def script(trader: Trader) -> None:
         await trader.closes(1, 2)
