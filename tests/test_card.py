@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from longshort._commands.cards import card_lines, share
@@ -24,6 +24,8 @@ from longshort.policy.touch import touch_probability
 from longshort.study.badge import NEVER, badge_of
 
 from .conftest import Said
+
+FEW = settings(max_examples=8)  # each asks for a probability of touching, a tenth of a second
 
 TIERS = (
     MaintenanceTier(from_notional=0.0, to_notional=50_000.0, maintenance_rate=0.004, max_leverage=125.0),
@@ -114,6 +116,7 @@ def test_a_card_worked_out_by_hand() -> None:
     assert made.refused == ""
 
 
+@FEW
 @given(ask=asks, belief=beliefs, inverse=st.booleans())
 def test_no_more_is_at_risk_than_was_asked_after_costs(ask: Ask, belief: Belief, inverse: bool) -> None:
     ask = replace(ask, equity=ask.equity / 50_000.0) if inverse else ask
@@ -125,6 +128,7 @@ def test_no_more_is_at_risk_than_was_asked_after_costs(ask: Ask, belief: Belief,
     assert by_hand <= ask.risk * ask.equity
 
 
+@FEW
 @given(ask=asks, belief=beliefs)
 def test_one_lot_more_would_risk_too_much_or_is_not_to_be_had(ask: Ask, belief: Belief) -> None:
     made = card(believed(*belief), ask=ask)
@@ -135,6 +139,7 @@ def test_one_lot_more_would_risk_too_much_or_is_not_to_be_had(ask: Ask, belief: 
     assert bound or more > ask.risk * ask.equity
 
 
+@FEW
 @given(ask=asks, belief=beliefs, leverage=st.floats(1.0, 50.0))
 def test_the_liquidation_lies_beyond_the_stop_or_the_card_refuses(
     ask: Ask, belief: Belief, leverage: float
@@ -146,6 +151,7 @@ def test_the_liquidation_lies_beyond_the_stop_or_the_card_refuses(
     assert beyond or made.refused != ""
 
 
+@FEW
 @given(belief=beliefs, low=st.floats(1.0, 40.0), more=st.floats(0.0, 10.0))
 def test_more_leverage_needs_less_margin_and_is_liquidated_sooner(
     belief: Belief, low: float, more: float
@@ -224,6 +230,7 @@ def test_chances_to_be_touched_are_those_of_simulated_paths(
     assert told == pytest.approx(hit.mean(), abs=4.0 * np.sqrt(told * (1.0 - told) / paths))
 
 
+@FEW
 @given(belief=beliefs, near=st.floats(0.0005, 0.1), more=st.floats(0.0, 0.1))
 def test_what_is_further_is_touched_less(belief: Belief, near: float, more: float) -> None:
     first, second = (
