@@ -91,7 +91,9 @@ def other_decisions(replay: Replay) -> None:
 
 
 def late_decisions(replay: Replay) -> None:
+    wished = np.flatnonzero(np.isfinite(replay.passed.target).any(axis=1))
     replay.late = replay.rng.random(ROWS) < 0.3
+    replay.late[wished[len(wished) // 2]] = True
     target = np.where(replay.late[:, None], np.nan, replay.passed.target)
     replay.passed = replace(replay.passed, target=target)
 
