@@ -26,7 +26,7 @@ from torch.nn.functional import softplus
 from longshort.base.settings import Study
 from longshort.models.forecast import StudentT
 from longshort.models.forecaster import Past
-from longshort.models.training import Trainer
+from longshort.models.training.fitting import Trainer
 
 OWN, NEURAL, DARTS = "longshort", "neuralforecast", "darts"
 WINDOW = 64

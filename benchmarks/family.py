@@ -22,7 +22,7 @@ from longshort.base.settings import Study
 from longshort.models.forecast import Forecast
 from longshort.models.lstm import FittedLSTM
 from longshort.models.networks.catalog import KINDS
-from longshort.models.scale import HAR
+from longshort.models.opponents.scale import HAR
 from longshort.study.evaluate import truth_over
 from longshort.study.folds import Fold
 from longshort.study.market import Market

@@ -20,11 +20,11 @@ from family import TOUCHING
 from longshort.base.jobs import Job, run_jobs, usable_processors
 from longshort.base.settings import Study
 from longshort.models.anchor import fit_anchor
-from longshort.models.boosting import LightGBM
 from longshort.models.forecast import Forecast
 from longshort.models.lstm import FittedLSTM
-from longshort.models.scale import EWMA, HAR, ScaleModel, ewma, har
-from longshort.models.training import Member
+from longshort.models.opponents.boosting import LightGBM
+from longshort.models.opponents.scale import EWMA, HAR, ScaleModel, ewma, har
+from longshort.models.training.fitting import Member
 from longshort.study.evaluate import truth_over
 from longshort.study.market import Market, code_digest, open_market
 from longshort.study.metrics import mean_loss, per_instant, row_losses

@@ -19,7 +19,7 @@ import numpy as np
 from longshort.base.settings import Study
 from longshort.models.forecast import Forecast
 from longshort.models.forecaster import Forecaster
-from longshort.models.opponents import find_opponents
+from longshort.models.opponents.catalog import find_opponents
 from longshort.study.folds import Fold
 from longshort.study.market import Market, open_market
 from longshort.study.metrics import per_instant

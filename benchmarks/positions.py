@@ -26,7 +26,7 @@ from longshort.models.heads.catalog import POSITIONS, head_named
 from longshort.models.heads.position import UtilityHead
 from longshort.models.lstm import FittedLSTM, as_rows
 from longshort.models.memory import run
-from longshort.models.training import fit_member
+from longshort.models.training.fitting import fit_member
 from longshort.policy.exposure import Exposure
 from longshort.policy.ledger import run_ledger
 from longshort.policy.steering import Steering, exposures

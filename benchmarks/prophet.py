@@ -28,14 +28,14 @@ from longshort.data.simulator import simulate_market
 from longshort.features.catalog import names_on_record
 from longshort.features.panel import FeatureStream
 from longshort.features.targets import make_targets
-from longshort.models.automatic import AutoARIMA, AutoETS, Theta
 from longshort.models.forecast import Forecast, StudentT
 from longshort.models.forecaster import Past
 from longshort.models.lstm import LSTMForecaster
-from longshort.models.naive import PreviousValue, SeasonalNaive
-from longshort.models.prophet import Prophet
-from longshort.models.scale import HAR, scale_models
-from longshort.models.series import PerSeries
+from longshort.models.opponents.automatic import AutoARIMA, AutoETS, Theta
+from longshort.models.opponents.naive import PreviousValue, SeasonalNaive
+from longshort.models.opponents.prophet import Prophet
+from longshort.models.opponents.scale import HAR, scale_models
+from longshort.models.opponents.series import PerSeries
 
 HORIZONS = (1, 4, 24)
 EVERY = 5

@@ -26,12 +26,12 @@ import torch
 from longshort.base.learning import ModelSettings, TrainingSettings
 from longshort.features.panel import LEVELS, Panel
 from longshort.features.targets import Targets
-from longshort.models import boosting
-from longshort.models.boosting import LightGBM
 from longshort.models.forecaster import Fitted, Past
-from longshort.models.scale import HAR, HAR_COLUMNS, ScaleModel, har
-from longshort.models.trainer import Trainer
-from longshort.models.training import fit_member
+from longshort.models.opponents import boosting
+from longshort.models.opponents.boosting import LightGBM
+from longshort.models.opponents.scale import HAR, HAR_COLUMNS, ScaleModel, har
+from longshort.models.training.fitting import fit_member
+from longshort.models.training.trainer import Trainer
 
 HORIZONS = (1, 4, 24)
 FEATURES = 40

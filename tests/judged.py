@@ -7,8 +7,8 @@ from longshort.base.settings import DataSettings, Study, TargetSettings, Validat
 from longshort.models.forecast import Forecast
 from longshort.models.forecaster import Fitted
 from longshort.models.lstm import NAME, FittedLSTM
-from longshort.models.scale import HAR, ScaleModel, har
-from longshort.models.training import fit_member
+from longshort.models.opponents.scale import HAR, ScaleModel, har
+from longshort.models.training.fitting import fit_member
 from longshort.policy.exposure import Exposure
 from longshort.study.case import Case
 from longshort.study.evaluate import truth_over

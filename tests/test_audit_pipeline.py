@@ -11,7 +11,7 @@ from longshort.base.settings import Study
 from longshort.base.stage import Stage
 from longshort.data.bars import Bars
 from longshort.data.simulator import simulate_market
-from longshort.models.opponents import model_name
+from longshort.models.opponents.catalog import model_name
 from longshort.study.audit import pipeline as wiring
 from longshort.study.audit.pipeline import audited_study, pipeline_of
 from longshort.study.audit.record import Audit, Pipeline

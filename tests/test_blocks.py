@@ -13,11 +13,12 @@ from longshort.data.simulator import simulate_market
 from longshort.features.catalog import names_on_record
 from longshort.features.panel import LEVELS, FeatureStream, Panel
 from longshort.features.targets import make_targets
-from longshort.models import boosting, inputs, scale
-from longshort.models.boosting import FittedLightGBM, LightGBM
+from longshort.models import inputs
 from longshort.models.forecaster import Past
-from longshort.models.scale import HAR, FittedScale, ScaleModel, fit_scale, har, least_squares
-from longshort.models.table import Table
+from longshort.models.opponents import boosting, scale
+from longshort.models.opponents.boosting import FittedLightGBM, LightGBM
+from longshort.models.opponents.scale import HAR, FittedScale, ScaleModel, fit_scale, har, least_squares
+from longshort.models.opponents.table import Table
 
 from .markets import punched
 

@@ -18,9 +18,9 @@ from longshort.base.instrument import Costs, Instrument, MaintenanceTier
 from longshort.base.settings import Study, to_toml
 from longshort.data.simulator import Simulation
 from longshort.models.forecast import Forecast, StudentT
-from longshort.policy.card import Card, card_of
-from longshort.policy.ticket import Ask
-from longshort.policy.touch import touch_probability
+from longshort.policy.advice.card import Card, card_of
+from longshort.policy.advice.ticket import Ask
+from longshort.policy.advice.touch import touch_probability
 from longshort.study.badge import NEVER, badge_of
 
 from .conftest import Said

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from longshort.base.errors import DataError
-from longshort.models.adaptation import ACI, MOST, PID, Rule, reference_reach
-from longshort.models.conformal import Band, Calibrator, Intervals, calibrate, scores
-from longshort.models.coverage_monitor import Coverage, CoverageMonitor, Seen, Watch
+from longshort.models.calibration.adaptation import ACI, MOST, PID, Rule, reference_reach
+from longshort.models.calibration.conformal import Band, Calibrator, Intervals, calibrate, scores
+from longshort.models.calibration.coverage_monitor import Coverage, CoverageMonitor, Seen, Watch
+from longshort.models.calibration.split_conformal import Static, split_quantile
 from longshort.models.forecast import Forecast, StudentT
-from longshort.models.split_conformal import Static, split_quantile
 from longshort.study.case import Case
 from longshort.study.evidence.coverage import section
 from longshort.study.market import open_market

@@ -17,8 +17,8 @@ from longshort.data.bars import Bars
 from longshort.data.simulator import simulate_market
 from longshort.models.forecaster import Forecaster
 from longshort.models.lstm import LSTMForecaster
-from longshort.models.naive import PreviousValue
-from longshort.models.scale import HAR, ScaleModel, har
+from longshort.models.opponents.naive import PreviousValue
+from longshort.models.opponents.scale import HAR, ScaleModel, har
 from longshort.study.drift.champion import Outcome, Trial, TrialRules
 from longshort.study.drift.detectors import Closed, Coverage, Detector, Inputs, Residuals, Skill, alarms
 from longshort.study.drift.events import Expired, Resumed, StoodDown, TrialBegan, TrialEnded

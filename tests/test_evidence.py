@@ -11,7 +11,7 @@ import pytest
 
 from longshort.base.clock import HOUR
 from longshort.base.errors import StudyError
-from longshort.models.opponents import OPPONENTS, find_opponents
+from longshort.models.opponents.catalog import OPPONENTS, find_opponents
 from longshort.study.case import Case
 from longshort.study.evidence import TOPICS, drift, oracle
 from longshort.study.metrics import row_losses

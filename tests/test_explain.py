@@ -19,7 +19,8 @@ from longshort.base.settings import Study
 from longshort.data.simulator import simulate_market
 from longshort.features.panel import FeatureStream, Panel
 from longshort.features.targets import make_targets
-from longshort.models.attribution import (
+from longshort.models.bundle import Bundle
+from longshort.models.explain.attribution import (
     Cells,
     answers,
     attribute,
@@ -27,16 +28,15 @@ from longshort.models.attribution import (
     input_names,
     unbroken,
 )
-from longshort.models.bundle import Bundle
-from longshort.models.faithfulness import faithfulness
+from longshort.models.explain.faithfulness import faithfulness
+from longshort.models.explain.gates import half_life, traced
 from longshort.models.forecaster import Past
-from longshort.models.gates import half_life, traced
 from longshort.models.lstm import FittedLSTM, LSTMForecaster, as_rows
 from longshort.models.memory import run
 from longshort.models.network import Network, NetworkConfig
 from longshort.models.networks.backbone import Backbone, Hidden, Shape, State, Window
 from longshort.models.networks.catalog import KINDS
-from longshort.models.scale import HAR_COLUMNS
+from longshort.models.opponents.scale import HAR_COLUMNS
 from longshort.study.tracking import track
 from longshort.web.formats import percent
 

@@ -12,11 +12,11 @@ from longshort.base.errors import BundleError
 from longshort.base.learning import ModelSettings
 from longshort.base.settings import Study
 from longshort.models.bundle import Bundle
-from longshort.models.export import difference_on, graph_of, outputs_of
 from longshort.models.lstm import as_rows
 from longshort.models.network import Network, NetworkConfig
 from longshort.models.networks.catalog import KINDS
-from longshort.models.session import open_graph
+from longshort.models.onnx.export import difference_on, graph_of, outputs_of
+from longshort.models.onnx.session import open_graph
 from longshort.study.market import open_market
 
 from .conftest import Said

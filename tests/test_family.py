@@ -21,7 +21,7 @@ from longshort.models.networks.backbone import Backbone, Shape
 from longshort.models.networks.catalog import KINDS
 from longshort.models.networks.instance import Normalised, backbone_of
 from longshort.models.networks.textbook import unrolled
-from longshort.models.training import fit_member
+from longshort.models.training.fitting import fit_member
 
 BARS = simulate_market(coins=2, bars=1_000, seed=7).bars
 NAMES = names_on_record(BARS)

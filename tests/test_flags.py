@@ -10,8 +10,8 @@ from scipy import stats
 from longshort.base.settings import Study
 from longshort.data.simulator import simulate_market
 from longshort.models.forecast import StudentT
-from longshort.models.naive import PreviousValue
-from longshort.models.scale import scale_models
+from longshort.models.opponents.naive import PreviousValue
+from longshort.models.opponents.scale import scale_models
 from longshort.study.case import Case
 from longshort.study.evaluate import case_of
 from longshort.study.evidence.concentration import carried_by_days, carried_by_one, is_notable, profit_by_coin

@@ -26,7 +26,7 @@ from longshort.models.heads.catalog import HEADS, POSITIONS, head_named
 from longshort.models.heads.head import Came, Reading
 from longshort.models.laws import mixture as laws
 from longshort.models.laws.student import mean_distance
-from longshort.models.trainer import Trainer
+from longshort.models.training.trainer import Trainer
 from longshort.study.folds import Fold
 from longshort.study.market import Market
 from longshort.study.walk import member_job

@@ -29,9 +29,8 @@ from longshort.base.journal import (
 from longshort.base.settings import Study
 from longshort.base.trading import LimitSettings
 from longshort.data.bars import Bars
-from longshort.models.coverage_monitor import Coverage
+from longshort.models.calibration.coverage_monitor import Coverage
 from longshort.policy import booking
-from longshort.policy.breaches import Health
 from longshort.policy.contract import (
     BALANCE,
     ENTRY,
@@ -47,11 +46,12 @@ from longshort.policy.contract import (
 from longshort.policy.decider import Decider, Script
 from longshort.policy.exposure import Wishes
 from longshort.policy.ledger import run_ledger
-from longshort.policy.limit_state import AccountState, LimitState
-from longshort.policy.limited import Limited
-from longshort.policy.limits import Gated, Limits
-from longshort.policy.responses import RESPONSES, Action, Cause
-from longshort.policy.switch import KillSwitch
+from longshort.policy.limits.breaches import Health
+from longshort.policy.limits.limited import Limited
+from longshort.policy.limits.limiter import Gated, Limits
+from longshort.policy.limits.responses import RESPONSES, Action, Cause
+from longshort.policy.limits.state import AccountState, LimitState
+from longshort.policy.limits.switch import KillSwitch
 from longshort.trading import engine
 from longshort.trading.backtest import backtest
 from longshort.trading.books import VenueBooks
@@ -704,7 +704,7 @@ def test_a_switch_that_cannot_be_written_holds_in_its_own_process(
         raise DataError("it cannot be written: no space left on device.")
 
     switch = KillSwitch(tmp_path)
-    monkeypatch.setattr("longshort.policy.switch.write_json", full)
+    monkeypatch.setattr("longshort.policy.limits.switch.write_json", full)
 
     with pytest.raises(DataError, match="no space"):
         switch.pull("disk full")

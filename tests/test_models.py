@@ -15,16 +15,16 @@ from longshort.features.catalog import names_on_record
 from longshort.features.panel import FeatureStream, Panel
 from longshort.features.targets import make_targets
 from longshort.models.bundle import Bundle
-from longshort.models.chunks import chunk_starts
 from longshort.models.forecast import Forecast, StudentT
 from longshort.models.forecaster import Fitted, Forecaster, Past
 from longshort.models.heads.student_t import negative_log_density
 from longshort.models.inputs import Scaler
 from longshort.models.lstm import FittedLSTM, LSTMForecaster
 from longshort.models.memory import Rows, TwoStates, run
-from longshort.models.naive import PreviousValue, SeasonalNaive
 from longshort.models.network import Network, NetworkConfig
-from longshort.models.scale import fit_scale, scale_models
+from longshort.models.opponents.naive import PreviousValue, SeasonalNaive
+from longshort.models.opponents.scale import fit_scale, scale_models
+from longshort.models.training.chunks import chunk_starts
 
 from .markets import poisoned, punched
 

@@ -14,10 +14,10 @@ from longshort.base.errors import LongshortError, StudyError
 from longshort.base.settings import Study
 from longshort.features.panel import Panel
 from longshort.models.forecaster import Past
-from longshort.models.graph import described
 from longshort.models.laws.quantiles import LEVELS, Quantiles
-from longshort.models.onnx import FittedGraph, GraphForecaster, graph_model, spread
-from longshort.models.opponents import model_of
+from longshort.models.onnx.forecaster import FittedGraph, GraphForecaster, graph_model, spread
+from longshort.models.onnx.graph import described
+from longshort.models.opponents.catalog import model_of
 from longshort.study.market import Market, open_market
 from longshort.study.walk import past_of
 

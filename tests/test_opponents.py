@@ -15,14 +15,14 @@ from longshort.data.simulator import simulate_market
 from longshort.features.catalog import names_on_record
 from longshort.features.panel import FeatureStream, Panel
 from longshort.features.targets import Targets, make_targets
-from longshort.models import garch
-from longshort.models.boosting import FittedLightGBM, LightGBM
 from longshort.models.forecast import Forecast
 from longshort.models.forecaster import Fitted, Forecaster, Past
-from longshort.models.garch import GARCH, GJRGARCH, Equation, Filter, FittedGARCH
-from longshort.models.linear import DLinear, FittedLinear, Moments, Ridge, moving_average
-from longshort.models.naive import Drift
-from longshort.models.scale import HAR, ScaleModel, ewma, har
+from longshort.models.opponents import garch
+from longshort.models.opponents.boosting import FittedLightGBM, LightGBM
+from longshort.models.opponents.garch import GARCH, GJRGARCH, Equation, Filter, FittedGARCH
+from longshort.models.opponents.linear import DLinear, FittedLinear, Moments, Ridge, moving_average
+from longshort.models.opponents.naive import Drift
+from longshort.models.opponents.scale import HAR, ScaleModel, ewma, har
 
 from .markets import poisoned, punched
 

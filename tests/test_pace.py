@@ -22,9 +22,9 @@ from longshort.data.market import load_bars
 from longshort.policy.decider import Script
 from longshort.policy.exposure import Exposure
 from longshort.policy.ledger import Ledger, run_ledger
-from longshort.policy.limit_state import LimitState
-from longshort.policy.limited import Limited
-from longshort.policy.limits import Limits
+from longshort.policy.limits.limited import Limited
+from longshort.policy.limits.limiter import Limits
+from longshort.policy.limits.state import LimitState
 from longshort.policy.pace import Paced, at_pace
 from longshort.study.broker import Broker, at_closes
 from longshort.trading.backtest import backtest

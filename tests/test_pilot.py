@@ -13,11 +13,11 @@ from longshort.base.stage import Stage, differing_rows
 from longshort.base.trading import PolicySettings
 from longshort.data.simulator import simulate_market
 from longshort.models.forecast import Forecast, StudentT
-from longshort.models.opponents import model_name
+from longshort.models.opponents.catalog import model_name
 from longshort.policy.rivals import MOMENTUM_ROWS, RIVALS, rival_exposure
-from longshort.policy.rules import by_forecast, within_limits
+from longshort.policy.rules.catalog import by_forecast, within_limits
+from longshort.policy.rules.view import View
 from longshort.policy.steering import Rule, Steering, exposures
-from longshort.policy.view import View
 from longshort.study.audit.stages import stages_of
 from longshort.study.evaluate import evaluate
 from longshort.study.market import Market

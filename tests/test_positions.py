@@ -17,14 +17,15 @@ from longshort.data.bars import Bars
 from longshort.data.simulator import simulate_market
 from longshort.features.panel import FeatureStream
 from longshort.features.targets import make_targets
-from longshort.models import trainer, training
-from longshort.models.chunks import Chunks, chunk_starts
 from longshort.models.forecaster import Past
 from longshort.models.heads.catalog import HEADS, POSITIONS
 from longshort.models.inputs import Scaler
 from longshort.models.network import Network, NetworkConfig
-from longshort.models.trainer import Trainer
-from longshort.models.training import Member, fit_member
+from longshort.models.training import fitting as training
+from longshort.models.training import trainer
+from longshort.models.training.chunks import Chunks, chunk_starts
+from longshort.models.training.fitting import Member, fit_member
+from longshort.models.training.trainer import Trainer
 from longshort.policy.exposure import Exposure
 from longshort.policy.ledger import run_ledger
 from longshort.study.audit import stages

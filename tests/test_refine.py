@@ -16,10 +16,10 @@ from longshort.features.panel import FeatureStream, Panel
 from longshort.features.targets import Targets, make_targets
 from longshort.models.forecaster import Past, volatility_over
 from longshort.models.lstm import FittedLSTM
-from longshort.models.refine import Refined, new_rows, refine_member
-from longshort.models.scale import HAR, FittedScale, har
-from longshort.models.trainer import Origin, Trainer, tensors
-from longshort.models.training import Curve, Member, fit_member
+from longshort.models.opponents.scale import HAR, FittedScale, har
+from longshort.models.training.fitting import Curve, Member, fit_member
+from longshort.models.training.refine import Refined, new_rows, refine_member
+from longshort.models.training.trainer import Origin, Trainer, tensors
 from longshort.study.evidence import learning
 from longshort.study.evidence.learning import stopping_reasons
 
@@ -129,7 +129,7 @@ def test_refinement_on_an_unchanged_market_does_not_lose() -> None:
 def test_a_horizon_that_gains_nothing_keeps_its_weights_to_the_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     changed = world(changes=True)
     clear = iter([False, True])
-    monkeypatch.setattr("longshort.models.refine._is_clear", lambda gain, error: next(clear))
+    monkeypatch.setattr("longshort.models.training.refine._is_clear", lambda gain, error: next(clear))
 
     before, after = changed.before, changed.refined().member
 
@@ -161,10 +161,10 @@ def test_the_command_replaces_the_bundle_only_where_that_is_better(
 
     trained = inside("train", *study(tmp_path, 2_000), cwd=tmp_path)
     parent = bundle.read_text()
-    monkeypatch.setattr("longshort.models.refine.LEAST_GAIN", 1e9)
+    monkeypatch.setattr("longshort.models.training.refine.LEAST_GAIN", 1e9)
     refused = inside("train", *later, "--refine", cwd=tmp_path)
     unchanged = bundle.read_text()
-    monkeypatch.setattr("longshort.models.refine.LEAST_GAIN", -1e9)
+    monkeypatch.setattr("longshort.models.training.refine.LEAST_GAIN", -1e9)
     refined = inside("train", *later, "--refine", cwd=tmp_path)
     forecast = inside("forecast", *later, "--json", cwd=tmp_path)
 

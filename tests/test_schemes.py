@@ -10,9 +10,9 @@ from skfolio.model_selection import CombinatorialPurgedCV
 from longshort.base.errors import DataError
 from longshort.base.settings import Study
 from longshort.features.targets import make_targets
-from longshort.models.chunks import chunk_starts
 from longshort.models.inputs import Scaler
-from longshort.models.scale import HAR, ScaleModel, har
+from longshort.models.opponents.scale import HAR, ScaleModel, har
+from longshort.models.training.chunks import chunk_starts
 from longshort.study.market import Market, open_market
 from longshort.study.robustness import past_of_split, robustness, splits_of
 from longshort.study.schemes import Split, combinatorial, equal_blocks, leave_out, monthly_regimes, paths

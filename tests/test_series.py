@@ -12,11 +12,11 @@ from longshort.base.clock import DAY, HOUR
 from longshort.base.errors import MissingExtra
 from longshort.data.simulator import simulate_market
 from longshort.features.panel import FeatureStream, Panel
-from longshort.models.automatic import ARMA, AutoARIMA, AutoETS, Theta, carried
 from longshort.models.forecast import Forecast
 from longshort.models.forecaster import Fitted, Forecaster
-from longshort.models.prophet import LearntProphet, Prophet, coming
-from longshort.models.series import CONTEXT_ROWS, REFIT_ROWS, PerSeries, Series
+from longshort.models.opponents.automatic import ARMA, AutoARIMA, AutoETS, Theta, carried
+from longshort.models.opponents.prophet import LearntProphet, Prophet, coming
+from longshort.models.opponents.series import CONTEXT_ROWS, REFIT_ROWS, PerSeries, Series
 
 from .markets import poisoned, punched
 
@@ -225,7 +225,7 @@ def test_arima_finds_what_increments_remember() -> None:
 @pytest.mark.parametrize("ar", [0.0, 0.4])
 @pytest.mark.parametrize("model", [AutoARIMA, Theta])
 def test_what_was_learnt_says_what_the_library_says(model, ar: float, monkeypatch) -> None:
-    from longshort.models import automatic
+    from longshort.models.opponents import automatic
 
     made: list[Any] = []
     fitted = automatic._fitted
@@ -244,7 +244,7 @@ def test_exponential_smoothing_says_what_the_library_says(kind: str, monkeypatch
 
     series = series_of(a_path(8, ar=0.2, drift=2e-4))
     library = models.AutoETS(season_length=1, model=kind, damped=False).fit(carried(series))
-    monkeypatch.setattr("longshort.models.automatic._fitted", lambda *asked: library)
+    monkeypatch.setattr("longshort.models.opponents.automatic._fitted", lambda *asked: library)
 
     said = AutoETS(HORIZONS).learn(series).increments(series, (1, 4, 24), -1)[0]
 

@@ -17,8 +17,8 @@ from longshort.base.settings import Study
 from longshort.data.bars import Bars
 from longshort.data.simulator import Simulation
 from longshort.models.forecast import Forecast, StudentT
+from longshort.policy.advice.signal import signals_of
 from longshort.policy.exposure import Wishes
-from longshort.policy.signal import signals_of
 
 from .conftest import Said
 

@@ -23,15 +23,15 @@ from longshort.models.forecast import Forecast, Stance, StudentT
 from longshort.models.heads.position import Zones
 from longshort.models.laws.mixture import NormalMixture
 from longshort.models.lstm import LSTMForecaster
-from longshort.models.opponents import model_name
-from longshort.policy.carry import Carry
-from longshort.policy.comovement import Comovement
-from longshort.policy.exits import ExitReached
+from longshort.models.opponents.catalog import model_name
 from longshort.policy.ledger import run_ledger
-from longshort.policy.own import rule_named, sizer_named
-from longshort.policy.proving import closes, faults_of_rule, faults_of_sizer, mirrored
-from longshort.policy.rules import Rule, entry_side, within_limits
-from longshort.policy.sizing import (
+from longshort.policy.rules.carry import Carry
+from longshort.policy.rules.catalog import Rule, entry_side, within_limits
+from longshort.policy.rules.comovement import Comovement
+from longshort.policy.rules.exits import ExitReached
+from longshort.policy.rules.own import rule_named, sizer_named
+from longshort.policy.rules.proving import closes, faults_of_rule, faults_of_sizer, mirrored
+from longshort.policy.rules.sizing import (
     LEVELS,
     RARE,
     WEIGHTS,
@@ -40,8 +40,8 @@ from longshort.policy.sizing import (
     growth_optimal,
     shortfall,
 )
+from longshort.policy.rules.view import View, law_over
 from longshort.policy.steering import Sight, Steering, exposures
-from longshort.policy.view import View, law_over
 from longshort.study.market import Market
 from longshort.study.money import earn, rule_of
 from longshort.study.walk import Walk, past_of

@@ -13,13 +13,14 @@ from longshort.base.learning import ModelSettings, TrainingSettings
 from longshort.data.simulator import simulate_market
 from longshort.features.panel import FeatureStream
 from longshort.features.targets import Targets, make_targets
-from longshort.models import device, inputs
-from longshort.models.checkpoint import Checkpoint
-from longshort.models.chunks import Chunks, chunk_starts
+from longshort.models import inputs
 from longshort.models.forecaster import Past
 from longshort.models.inputs import Scaler
-from longshort.models.trainer import Trainer
-from longshort.models.training import ALL_DONE, Diverged, Member, fit_member
+from longshort.models.training import device
+from longshort.models.training.checkpoint import Checkpoint
+from longshort.models.training.chunks import Chunks, chunk_starts
+from longshort.models.training.fitting import ALL_DONE, Diverged, Member, fit_member
+from longshort.models.training.trainer import Trainer
 
 from .markets import punched
 

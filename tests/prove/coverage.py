@@ -10,11 +10,11 @@ from jaxtyping import Float64
 from longshort.base.files import digest
 from longshort.base.jobs import Job
 from longshort.data.simulator import simulate_market
-from longshort.models.adaptation import ACI, PID, Rule
-from longshort.models.conformal import Band, calibrate
+from longshort.models.calibration.adaptation import ACI, PID, Rule
+from longshort.models.calibration.conformal import Band, calibrate
+from longshort.models.calibration.split_conformal import Static
 from longshort.models.forecast import StudentT
-from longshort.models.scale import fit_scale
-from longshort.models.split_conformal import Static
+from longshort.models.opponents.scale import fit_scale
 from longshort.study.evidence.gains import bars_text
 
 from . import plan as plans

@@ -20,7 +20,7 @@ from longshort.base.settings import Study
 from longshort.data.bars import Bars
 from longshort.data.simulator import HOUR_OF_DAY, simulate_market
 from longshort.models.forecaster import Fitted
-from longshort.models.scale import HAR, ScaleModel, har
+from longshort.models.opponents.scale import HAR, ScaleModel, har
 from longshort.study.drift.events import Drifted
 from longshort.study.drift.lineage import Lineage, Rules
 from longshort.study.drift.loop import adapt

@@ -20,9 +20,9 @@ from longshort.features.catalog import names_on_record
 from longshort.features.panel import FeatureStream
 from longshort.features.targets import make_targets
 from longshort.models.forecaster import Forecaster, Past, volatility_over
-from longshort.models.linear import DLinear
 from longshort.models.lstm import LSTMForecaster
 from longshort.models.networks.catalog import KINDS
+from longshort.models.opponents.linear import DLinear
 from longshort.study.metrics import per_instant
 from longshort.study.significance import LEVEL, skill_test
 

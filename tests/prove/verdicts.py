@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 
 from longshort.base.settings import Study
-from longshort.models.opponents import find_opponents, model_name
+from longshort.models.opponents.catalog import find_opponents, model_name
 from longshort.study.case import Case
 from longshort.study.evaluate import case_of
 from longshort.study.market import open_market

@@ -16,8 +16,8 @@ from longshort.base.errors import StudyError
 from longshort.base.settings import Study
 from longshort.data.bars import Bars
 from longshort.data.market import choose
-from longshort.policy.card import Card, card_of
-from longshort.policy.ticket import Ask
+from longshort.policy.advice.card import Card, card_of
+from longshort.policy.advice.ticket import Ask
 from longshort.study.badge import FIRST, NEVER, Badge, badge_of
 from longshort.study.market import load_bars
 

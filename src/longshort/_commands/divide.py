@@ -11,7 +11,7 @@ from longshort.base.clock import SystemClock
 from longshort.base.errors import StudyError
 from longshort.base.files import jsonable, write_json
 from longshort.base.settings import Study
-from longshort.models.opponents import model_of
+from longshort.models.opponents.catalog import model_of
 from longshort.study.market import Market, open_market
 from longshort.study.robustness import robustness
 from longshort.study.run import Run, job_cache

@@ -13,9 +13,9 @@ from longshort.base.clock import SystemClock
 from longshort.base.errors import StudyError
 from longshort.base.files import write_text
 from longshort.base.settings import Study
-from longshort.models.attribution import ANSWERS
 from longshort.models.bundle import Bundle
-from longshort.models.opponents import model_name, model_of
+from longshort.models.explain.attribution import ANSWERS
+from longshort.models.opponents.catalog import model_name, model_of
 from longshort.study.explanation import Asked, Explanation, Memory, explain
 from longshort.study.market import open_market
 from longshort.study.recipe import recipe_digest

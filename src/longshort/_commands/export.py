@@ -7,7 +7,7 @@ from longshort._commands.fit import bundle_folder, going_on
 from longshort._commands.terminal import emit_json, say, say_table
 from longshort.base.settings import Study
 from longshort.models.bundle import Bundle
-from longshort.models.export import DESCRIPTION, TOLERANCE, export_bundle
+from longshort.models.onnx.export import DESCRIPTION, TOLERANCE, export_bundle
 from longshort.study.market import load_bars
 from longshort.study.recipe import recipe_digest
 

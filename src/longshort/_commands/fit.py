@@ -17,7 +17,7 @@ from longshort.models.bundle import Bundle
 from longshort.models.forecast import Forecast
 from longshort.models.forecaster import Forecaster
 from longshort.models.lstm import FittedLSTM
-from longshort.models.opponents import model_name, model_of
+from longshort.models.opponents.catalog import model_name, model_of
 from longshort.study.folds import Fold
 from longshort.study.following import resume
 from longshort.study.market import Market, load_bars, open_market

@@ -14,9 +14,9 @@ from longshort.data.bars import Bars
 from longshort.policy.decider import Decider
 from longshort.policy.exposure import Exposure
 from longshort.policy.ledger import Ledger, run_ledger
-from longshort.policy.limit_state import LimitState
-from longshort.policy.limited import Limited
-from longshort.policy.limits import Limits
+from longshort.policy.limits.limited import Limited
+from longshort.policy.limits.limiter import Limits
+from longshort.policy.limits.state import LimitState
 from longshort.study.following import Following, Trained
 from longshort.study.gap import (
     MEANINGS,

@@ -10,7 +10,7 @@ from longshort._commands.terminal import emit_json, say, say_table
 from longshort.base.clock import SECOND, SystemClock, format_instant
 from longshort.base.errors import DataError
 from longshort.base.settings import Study
-from longshort.policy.switch import KillSwitch
+from longshort.policy.limits.switch import KillSwitch
 from longshort.trading.diary import Line, is_running, newest
 
 FOLDER, STOP, HEARTBEAT = "paper", "STOP", "heartbeat.json"

@@ -32,7 +32,7 @@ from longshort.data.lake import Lake
 from longshort.data.market import find_lake
 from longshort.data.tail import Tail
 from longshort.data.wish import Wish
-from longshort.policy.switch import KillSwitch
+from longshort.policy.limits.switch import KillSwitch
 from longshort.study.arming import objections, told
 from longshort.study.mood import with_news
 from longshort.study.papers import papers

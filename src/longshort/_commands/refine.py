@@ -12,7 +12,7 @@ from longshort.models.anchor import NAMES
 from longshort.models.bundle import Bundle
 from longshort.models.forecaster import Past
 from longshort.models.lstm import FittedLSTM
-from longshort.models.refine import NewRows, Refined, new_rows, refine_member
+from longshort.models.training.refine import NewRows, Refined, new_rows, refine_member
 from longshort.study.folds import Fold
 from longshort.study.market import load_bars, open_market
 from longshort.study.papers import write_certificate

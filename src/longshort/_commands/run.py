@@ -8,7 +8,7 @@ from longshort.base.clock import SystemClock
 from longshort.base.errors import StudyError
 from longshort.base.jobs import usable_processors
 from longshort.base.settings import Study
-from longshort.models.estimate import estimate
+from longshort.models.training.estimate import estimate
 from longshort.study.market import open_market
 from longshort.study.report import noun_of
 from longshort.study.run import Run

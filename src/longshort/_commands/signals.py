@@ -32,8 +32,8 @@ from longshort.connect.notify import Courier
 from longshort.connect.routes import routes_of
 from longshort.data.bars import Bars
 from longshort.models.forecast import Forecast
+from longshort.policy.advice.signal import Signal, signals_of
 from longshort.policy.exposure import Wishes
-from longshort.policy.signal import Signal, signals_of
 from longshort.policy.steering import Steering
 from longshort.study.badge import Badge, badge_of
 from longshort.study.following import Following

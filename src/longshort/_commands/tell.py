@@ -14,7 +14,7 @@ from longshort.base.settings import Study
 from longshort.data.bars import Bars
 from longshort.models.bundle import Bundle
 from longshort.models.forecast import Forecast
-from longshort.models.opponents import OPPONENTS, find_opponents
+from longshort.models.opponents.catalog import OPPONENTS, find_opponents
 from longshort.study.evidence.learning import stopping_reasons
 from longshort.study.report import Profit, Report, Word
 from longshort.web.words import headline

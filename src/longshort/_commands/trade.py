@@ -15,13 +15,13 @@ from longshort.base.journal import FileJournal, LimitReached, MemoryJournal, Ord
 from longshort.base.settings import Study
 from longshort.base.trading import LimitSettings
 from longshort.data.bars import Bars
-from longshort.models.opponents import model_name
+from longshort.models.opponents.catalog import model_name
 from longshort.policy.decider import Decider
 from longshort.policy.exposure import Exposure, Wishes
 from longshort.policy.ledger import Ledger
-from longshort.policy.limit_state import LimitState
-from longshort.policy.limited import Limited
-from longshort.policy.limits import Limits
+from longshort.policy.limits.limited import Limited
+from longshort.policy.limits.limiter import Limits
+from longshort.policy.limits.state import LimitState
 from longshort.policy.pace import Paced
 from longshort.policy.steering import Steering
 from longshort.study.account_tables import sections_of

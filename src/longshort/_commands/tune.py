@@ -12,7 +12,7 @@ from longshort.base.errors import StudyError
 from longshort.base.files import write_json, write_text
 from longshort.base.jobs import usable_processors
 from longshort.base.settings import Study
-from longshort.models.estimate import estimate
+from longshort.models.training.estimate import estimate
 from longshort.study.market import Market
 from longshort.study.report import noun_of
 from longshort.study.run import Run, job_cache

@@ -25,7 +25,7 @@ from longshort.data.tail import MILLISECOND, Tail
 from longshort.data.wish import Wish
 from longshort.models.bundle import Bundle
 from longshort.models.forecast import Forecast
-from longshort.models.opponents import model_of
+from longshort.models.opponents.catalog import model_of
 from longshort.policy.exposure import Wishes
 from longshort.policy.steering import Steering
 from longshort.study.following import Following, Trained

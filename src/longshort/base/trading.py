@@ -94,7 +94,7 @@ class TradingSettings(Section):
 class LimitSettings(Section):
     """What the account may not exceed; 0 sets no limit. Notionals are in settlement units, losses shares of equity.
 
-    What follows from each limit stands in `policy/responses.py`; `docs/risk.md` explains them.
+    What follows from each limit stands in `policy/limits/responses.py`; `docs/risk.md` explains them.
     """
 
     max_order_notional: float = Field(default=0.0, ge=0.0)

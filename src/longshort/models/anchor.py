@@ -12,12 +12,12 @@ from jaxtyping import Float64
 from longshort.base.files import digest
 from longshort.base.learning import ModelSettings
 from longshort.features.panel import Panel
-from longshort.models.boosting import NAME as TREES
-from longshort.models.boosting import FittedLightGBM, Head, LightGBM
 from longshort.models.forecast import StudentT
 from longshort.models.forecaster import Forecaster, Past
 from longshort.models.networks.catalog import kind_of
-from longshort.models.scale import HAR, FittedScale, ScaleModel, har
+from longshort.models.opponents.boosting import NAME as TREES
+from longshort.models.opponents.boosting import FittedLightGBM, Head, LightGBM
+from longshort.models.opponents.scale import HAR, FittedScale, ScaleModel, har
 
 NAMES = MappingProxyType({"har": HAR, "lightgbm": TREES})  # what opponents of the kind are called
 

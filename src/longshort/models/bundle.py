@@ -21,7 +21,7 @@ from longshort.base.settings import Study
 from longshort.models.anchor import network_name, read, written
 from longshort.models.inputs import Scaler
 from longshort.models.lstm import FittedLSTM
-from longshort.models.training import Curve, Member
+from longshort.models.training.fitting import Curve, Member
 
 FORMAT = 3
 MADE_BY = ("features", "target", "model")  # the sections that a bundle cannot be used without agreeing on

@@ -17,9 +17,9 @@ from longshort.models.heads.position import UtilityHead
 from longshort.models.inputs import Scaler
 from longshort.models.memory import Rows, TwoStates, context_start, run
 from longshort.models.network import Network, NetworkConfig
-from longshort.models.opponents import NETWORK
+from longshort.models.opponents.catalog import NETWORK
 from longshort.models.shrink import mean_weight
-from longshort.models.training import Member, fit_member
+from longshort.models.training.fitting import Member, fit_member
 
 NAME = NETWORK
 PIECE_CELLS = 200_000  # bars of one coin that are forecast at a time

@@ -15,13 +15,13 @@ from longshort.base.journal import Journal, MemoryJournal, StoodAside
 from longshort.data.bars import Bars
 from longshort.features.panel import Panel
 from longshort.models.forecast import Forecast
-from longshort.policy.carry import Carry
-from longshort.policy.comovement import Comovement
-from longshort.policy.exits import Exits, uses_exits
 from longshort.policy.exposure import Exposure, Wishes
-from longshort.policy.own import rule_named
-from longshort.policy.rules import ByForecast, Rule, entry_side, within_limits
-from longshort.policy.view import PerCoin, View, law_over
+from longshort.policy.rules.carry import Carry
+from longshort.policy.rules.catalog import ByForecast, Rule, entry_side, within_limits
+from longshort.policy.rules.comovement import Comovement
+from longshort.policy.rules.exits import Exits, uses_exits
+from longshort.policy.rules.own import rule_named
+from longshort.policy.rules.view import PerCoin, View, law_over
 
 
 class Sight(NamedTuple):

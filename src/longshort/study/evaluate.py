@@ -11,7 +11,7 @@ from jaxtyping import Float64
 
 from longshort.base.clock import SystemClock, format_instant
 from longshort.base.files import jsonable
-from longshort.models.opponents import find_opponents, model_name
+from longshort.models.opponents.catalog import find_opponents, model_name
 from longshort.study.case import Case
 from longshort.study.evidence import sections_of
 from longshort.study.evidence.flags import flags

@@ -13,7 +13,7 @@ from longshort.base.errors import DataError, NotComputable
 from longshort.base.settings import Study
 from longshort.features.panel import Panel
 from longshort.models.anchor import mean_share
-from longshort.models.attribution import (
+from longshort.models.explain.attribution import (
     ANSWERS,
     Attribution,
     Cells,
@@ -22,8 +22,8 @@ from longshort.models.attribution import (
     input_names,
     unbroken,
 )
-from longshort.models.faithfulness import Faithfulness, faithfulness
-from longshort.models.gates import PARTS, LayerTrace, traced
+from longshort.models.explain.faithfulness import Faithfulness, faithfulness
+from longshort.models.explain.gates import PARTS, LayerTrace, traced
 from longshort.models.lstm import FittedLSTM, as_rows
 from longshort.models.memory import Rows
 from longshort.study.tracking import Tracking, track

@@ -17,7 +17,7 @@ from longshort.base.files import write_json
 from longshort.base.settings import Study
 from longshort.data.bars import Bars
 from longshort.models.bundle import Bundle
-from longshort.models.opponents import model_of
+from longshort.models.opponents.catalog import model_of
 from longshort.study.badge import FIRST
 from longshort.study.report import Word
 from longshort.study.run import hashes_of

@@ -18,7 +18,7 @@ from longshort.features.own import own_digest, own_features
 from longshort.features.panel import FeatureStream
 from longshort.features.scaling import LATER
 from longshort.models.networks.catalog import own_sources
-from longshort.models.scale import HAR_COLUMNS
+from longshort.models.opponents.scale import HAR_COLUMNS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,8 +19,8 @@ from longshort.models.anchor import fit_anchor
 from longshort.models.forecast import Forecast
 from longshort.models.forecaster import Past
 from longshort.models.lstm import FittedLSTM
-from longshort.models.scale import HAR, ScaleModel, har
-from longshort.models.training import fit_member
+from longshort.models.opponents.scale import HAR, ScaleModel, har
+from longshort.models.training.fitting import fit_member
 from longshort.policy.ledger import run_ledger
 from longshort.policy.steering import Sight, Steering, exposures
 from longshort.study.evidence.divisions import Part, section

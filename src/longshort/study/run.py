@@ -11,7 +11,7 @@ import polars as pl
 from longshort.base.files import digest, write_atomically, write_json, write_text
 from longshort.base.settings import Study, to_toml
 from longshort.policy.ledger import Ledger
-from longshort.policy.own import own_sources
+from longshort.policy.rules.own import own_sources
 from longshort.study.market import Market, code_digest
 from longshort.study.money import rule_for
 from longshort.study.recipe import recipe_digest

@@ -17,7 +17,7 @@ from longshort.models.forecaster import Fitted, Past
 from longshort.models.heads.catalog import POSITIONS
 from longshort.models.lstm import FittedLSTM
 from longshort.models.networks.catalog import own_sources
-from longshort.models.opponents import (
+from longshort.models.opponents.catalog import (
     OPPONENTS,
     Opponent,
     find_opponents,
@@ -25,7 +25,7 @@ from longshort.models.opponents import (
     model_of,
     opponent_named,
 )
-from longshort.models.training import IRRELEVANT, Member, fit_member
+from longshort.models.training.fitting import IRRELEVANT, Member, fit_member
 from longshort.policy.pilot import Pilot, Tenure
 from longshort.policy.steering import Steering
 from longshort.study.folds import Fold

@@ -15,12 +15,12 @@ import numpy as np
 
 from longshort.base.journal import Event
 from longshort.data.bars import Bars
-from longshort.policy.breaches import Health
 from longshort.policy.contract import UNITS
 from longshort.policy.exposure import Wishes
-from longshort.policy.limit_state import BEFORE, AccountState
-from longshort.policy.limited import bars_health, held_notional
-from longshort.policy.limits import Limits
+from longshort.policy.limits.breaches import Health
+from longshort.policy.limits.limited import bars_health, held_notional
+from longshort.policy.limits.limiter import Limits
+from longshort.policy.limits.state import BEFORE, AccountState
 from longshort.trading.growing import GrowingBooks
 
 

@@ -27,8 +27,8 @@ from longshort.data.bars import Bars
 from longshort.policy.contract import UNMARGINED
 from longshort.policy.decider import Script
 from longshort.policy.exposure import Exposure
-from longshort.policy.limit_state import LimitState
-from longshort.policy.limits import Limits
+from longshort.policy.limits.limiter import Limits
+from longshort.policy.limits.state import LimitState
 from longshort.trading.accounting import decision_line, fill_events
 from longshort.trading.backtest import backtest
 from longshort.trading.diary import Diary, Line

@@ -3,7 +3,7 @@
 import numpy as np
 
 from longshort.base.clock import format_instant
-from longshort.models.attribution import ANSWERS
+from longshort.models.explain.attribution import ANSWERS
 from longshort.study.explanation import Explanation, Memory, Unit
 from longshort.study.section import Cell, Chart, Column, Series, Table
 from longshort.web.facts import Fact

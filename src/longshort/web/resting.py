@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from longshort.models.attribution import ANSWERS
+from longshort.models.explain.attribution import ANSWERS
 from longshort.study.explanation import Explanation
 from longshort.study.section import Chart, Column, Series, Table
 from longshort.web.formats import fixed, p_value, percent

@@ -8,7 +8,7 @@ from torch import Tensor
 from longshort.models.forecast import StudentT
 from longshort.models.heads.head import Came, Cells, MemberRaw, Raw, Reading, average
 from longshort.models.heads.means import believed
-from longshort.models.scale import MIN_DF
+from longshort.models.opponents.scale import MIN_DF
 
 START_DF = 4.0
 

@@ -65,7 +65,7 @@ def own_sources(model: ModelSettings) -> tuple[bytes, ...]:
 
         return (own_kind(model).source(),)
     if model.kind.startswith(GRAPH):
-        from longshort.models.onnx import graph_sources
+        from longshort.models.onnx.forecaster import graph_sources
 
         return graph_sources(model)
     return ()

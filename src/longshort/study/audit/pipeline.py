@@ -16,13 +16,13 @@ from longshort.base.settings import Study
 from longshort.base.stage import Arrays
 from longshort.data.bars import Bars
 from longshort.models.anchor import fit_anchor, numbers
-from longshort.models.chunks import chunk_starts
 from longshort.models.forecast import StudentT
 from longshort.models.forecaster import Fitted, Past, volatility_over
 from longshort.models.lstm import FittedLSTM
-from longshort.models.opponents import model_name, model_of
-from longshort.models.scale import FittedScale, fit_scale, scale_models
-from longshort.models.training import fit_member
+from longshort.models.opponents.catalog import model_name, model_of
+from longshort.models.opponents.scale import FittedScale, fit_scale, scale_models
+from longshort.models.training.chunks import chunk_starts
+from longshort.models.training.fitting import fit_member
 from longshort.policy.exposure import Exposure
 from longshort.policy.ledger import run_ledger
 from longshort.policy.steering import Sight, Steering, exposures

@@ -20,11 +20,11 @@ from longshort.data.certificate.cleaning import clean
 from longshort.features.history import History
 from longshort.features.panel import Panel
 from longshort.features.targets import Targets
-from longshort.models.chunks import chunk_starts
 from longshort.models.forecast import Forecast
 from longshort.models.forecaster import Past
 from longshort.models.lstm import FittedLSTM
-from longshort.models.opponents import model_name
+from longshort.models.opponents.catalog import model_name
+from longshort.models.training.chunks import chunk_starts
 from longshort.policy.pilot import Pilot, Tenure
 from longshort.policy.rivals import RIVALS, rival_exposure
 from longshort.policy.steering import Sight, Steering, exposures

@@ -12,7 +12,7 @@ import numpy as np
 from longshort.base.errors import NotComputable
 from longshort.base.journal import Event, Journal, MemoryJournal
 from longshort.models.forecaster import Forecaster
-from longshort.models.scale import ScaleModel, ewma
+from longshort.models.opponents.scale import ScaleModel, ewma
 from longshort.study.drift.champion import Outcome, Trial
 from longshort.study.drift.detectors import Closed, Coverage, Detector, Inputs, Residuals, Skill
 from longshort.study.drift.events import Drifted, Expired, Resumed, StoodDown, TrialBegan, TrialEnded

@@ -8,9 +8,9 @@ from types import MappingProxyType
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from longshort.models.adaptation import ACI, PID, Rule
-from longshort.models.conformal import Band, Intervals, calibrate
-from longshort.models.split_conformal import Static
+from longshort.models.calibration.adaptation import ACI, PID, Rule
+from longshort.models.calibration.conformal import Band, Intervals, calibrate
+from longshort.models.calibration.split_conformal import Static
 from longshort.study.case import Case
 from longshort.study.evidence.calendar import quarters
 from longshort.study.evidence.gains import bars_text

@@ -7,8 +7,8 @@ from types import MappingProxyType
 import numpy as np
 
 from longshort.base.settings import Study
-from longshort.models.opponents import NETWORK
-from longshort.models.scale import HAR
+from longshort.models.opponents.catalog import NETWORK
+from longshort.models.opponents.scale import HAR
 from longshort.study.report import Comparison
 from longshort.study.section import Chart, Column, Section, Series, Table
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from longshort.base.errors import MissingExtra
-from longshort.models.scale import EWMA
+from longshort.models.opponents.scale import EWMA
 from longshort.study.case import Case
 from longshort.study.drift.detectors import (
     Closed,

@@ -7,7 +7,7 @@ from math import nan
 import numpy as np
 
 from longshort.models.lstm import FittedLSTM
-from longshort.models.training import ALL_DONE, Member
+from longshort.models.training.fitting import ALL_DONE, Member
 from longshort.study.case import Case
 from longshort.study.evidence.gains import bars_text, listed
 from longshort.study.section import Cell, Chart, Column, Section, Series, Table
@@ -45,7 +45,7 @@ def section(case: Case) -> Section:
 def stopping_reasons(members: Sequence[Member]) -> str:
     """Why the search of each seed ended.
 
-    >>> from longshort.models.training import Curve
+    >>> from longshort.models.training.fitting import Curve
     >>> curve = Curve(steps=(1,), score=((0.0,),), best_step=(1,), seconds=0.0, stopped="all steps done")
     >>> none = np.zeros((0, 0, 1), dtype=np.float32)
     >>> stopping_reasons([Member(seed=s, weights=(), curve=curve, validation_mean=none) for s in (1, 2)])

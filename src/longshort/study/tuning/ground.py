@@ -17,7 +17,7 @@ from longshort.features.catalog import names_on_record
 from longshort.models.forecast import Law, StudentT
 from longshort.models.heads.catalog import HEADS, head_named
 from longshort.models.heads.head import Reading
-from longshort.models.opponents import model_of
+from longshort.models.opponents.catalog import model_of
 from longshort.study.folds import Fold, walk_forward
 from longshort.study.market import Ear, Market, code_digest, first_test_row, load_bars
 from longshort.study.recipe import catalog_of, recipe_digest, recipe_of

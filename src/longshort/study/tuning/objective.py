@@ -18,9 +18,9 @@ from longshort.base.settings import Study
 from longshort.models.anchor import Anchor, fit_anchor
 from longshort.models.forecast import Forecast, Values
 from longshort.models.lstm import FittedLSTM
-from longshort.models.opponents import opponent_named
-from longshort.models.scale import HAR
-from longshort.models.training import Diverged, fit_member
+from longshort.models.opponents.catalog import opponent_named
+from longshort.models.opponents.scale import HAR
+from longshort.models.training.fitting import Diverged, fit_member
 from longshort.study.evaluate import truth_over
 from longshort.study.folds import Fold
 from longshort.study.market import Market, code_digest, targets_of

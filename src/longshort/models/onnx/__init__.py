@@ -1,0 +1,1 @@
+"""Networks that leave as ONNX, and foreign ones that come in."""

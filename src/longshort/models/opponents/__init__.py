@@ -1,0 +1,1 @@
+"""Whom a network has to beat: every forecaster that needs no network."""

@@ -1,0 +1,1 @@
+"""How a network learns: data on the device, the steps, the stopping, checkpoints, refinement."""

@@ -1,0 +1,1 @@
+"""What stands between a wish and an order: causes, responses, caps, the kill switch."""
