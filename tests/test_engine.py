@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from nautilus_trader.backtest.engine import SimulatedExchange
 from nautilus_trader.backtest.execution_client import BacktestExecClient
@@ -31,7 +32,7 @@ from longshort.trading.books import VenueBooks
 from longshort.trading.coins import coins_of
 from longshort.trading.venue import dressed
 
-from .accounts import coin, market, random_wishes, stormy_market, stormy_wishes, wishes
+from .accounts import TIERS, coin, market, random_wishes, real_market, stormy_market, stormy_wishes, wishes
 from .perpetual_cases import Case, cases
 
 NAN = float("nan")
@@ -90,6 +91,42 @@ def test_engine_and_ledger_book_the_same_events_in_a_storm(
     account = AccountTerms(margin=margin[0], leverage=margin[1], execution=execution, latency_ms=latency_ms)
 
     _storm(seed, 1 + seed % 3, costs, account, inverse=inverse)
+
+
+@pytest.fixture(scope="module")
+def two_years(real_data: Path) -> Bars:
+    """Hours of three perpetuals of different ticks and lots, with the funding that was settled."""
+    bars = real_market(real_data, ("BTCUSDT", "SOLUSDT", "DOGEUSDT"), 20_000)
+    return replace(bars, instruments=tuple(replace(coin, tiers=TIERS) for coin in bars.instruments))
+
+
+@settings(
+    max_examples=12,
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    seed=st.integers(0, 2**32),
+    start=st.integers(0, 20_000 - 120),
+    costs=costs,
+    margin=margin,
+    execution=st.sampled_from(["taker", "maker", "maker, then taker"]),
+)
+def test_engine_and_ledger_book_the_same_events_on_real_bars(
+    two_years: Bars, seed: int, start: int, costs: Costs, margin: Any, execution: Any
+) -> None:
+    account = AccountTerms(margin=margin[0], leverage=margin[1], execution=execution)
+    bars = two_years[start : start + 120]
+
+    booked = _both(
+        bars,
+        stormy_wishes(bars, np.random.default_rng(seed), scale=0.6 * account.leverage),
+        costs,
+        1e6,
+        account,
+    )
+
+    assert booked.trades > 0
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
