@@ -1,12 +1,10 @@
 """People are told, in time and once, and neither a dead route nor a secret gets in the way."""
 
-import json
 import logging
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import pairwise
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -40,9 +38,12 @@ from longshort.connect.notify import MOST_KEPT, MOST_QUEUED, Courier, Notifier
 from longshort.connect.outbox import Outbox
 from longshort.connect.routes import Route, Undelivered, _Hush, routes_of, secrets_of
 
+from .webhook import Webhook, webhook
+
 MIDNIGHT = 20_000 * DAY
 BERLIN = ZoneInfo("Europe/Berlin")  # two hours ahead of UTC on 4 October 2024
 TOKEN = "123456789:AAtopsecretAAtopsecretAAtopsecret"  # noqa: S105 nobody's
+SECRET = TOKEN.replace(":", "")
 HELLO = Message(severity=Severity.INFO, title="t", text="hello")
 
 
@@ -75,41 +76,10 @@ class Sink:
         return Route(name="sink", send=self.send)
 
 
-class Web:
-    """A webhook on this machine: what it was sent, and the status that it answers."""
-
-    def __init__(self) -> None:
-        self.bodies: list[dict[str, str]] = []
-        self.paths: list[str] = []
-        self.status = 200
-        web = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                web.paths.append(self.path)
-                web.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                self.send_response(web.status)
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
-
-    @property
-    def url(self) -> str:
-        return f"json://127.0.0.1:{self.server.server_port}/{TOKEN.replace(':', '')}?:hidden=x"
-
-
 @pytest.fixture
-def web() -> Iterator[Web]:
-    server = Web()
-    server.thread.start()
-    yield server
-    server.server.shutdown()
-    server.server.server_close()
-    server.thread.join()
+def web() -> Iterator[Webhook]:
+    with webhook() as server:
+        yield server
 
 
 def told(event: Event, zone: str = "UTC") -> str:
@@ -415,8 +385,8 @@ def test_a_file_is_a_route_relative_to_the_run(tmp_path: Path) -> None:
     )
 
 
-def test_a_webhook_on_this_machine_is_told(web: Web, tmp_path: Path) -> None:
-    notifier = Notifier(NotifySettings(urls=[web.url]), MemoryJournal(), tmp_path, clock=Stopped())
+def test_a_webhook_on_this_machine_is_told(web: Webhook, tmp_path: Path) -> None:
+    notifier = Notifier(NotifySettings(urls=[web.url(SECRET)]), MemoryJournal(), tmp_path, clock=Stopped())
 
     notifier.append(LimitReached(0, "", "daily-loss", "flatten now", "equity 950.00"))
     notifier.close()
@@ -428,12 +398,12 @@ def test_a_webhook_on_this_machine_is_told(web: Web, tmp_path: Path) -> None:
 
 
 def test_no_token_stands_in_an_error_a_journal_a_log_or_a_dump(
-    web: Web, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    web: Webhook, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     web.status = 403
     caplog.set_level(logging.DEBUG)
-    study = Study.parse({"notify": {"urls": [web.url, f"tgram://{TOKEN}/12315544"]}})
-    settings = NotifySettings(urls=[web.url])
+    study = Study.parse({"notify": {"urls": [web.url(SECRET), f"tgram://{TOKEN}/12315544"]}})
+    settings = NotifySettings(urls=[web.url(SECRET)])
     journal = FileJournal(tmp_path / "journal.jsonl")
     notifier = Notifier(settings, journal, tmp_path)
     notifier.append(Session(0, "started", ""))

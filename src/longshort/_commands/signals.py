@@ -2,7 +2,7 @@
 
 The state of the policy and what was said last are on record before anything is sent: a crash may lose a message, it
 never sends one twice. What closed while nobody looked is caught up with in silence, and only what is still true is
-said. A route that does not take a message gets it again at the next close.
+said. A thread of its own sends: no route holds up a close.
 """
 
 import asyncio
@@ -20,16 +20,15 @@ import numpy as np
 from longshort._commands.following import venue_of
 from longshort._commands.record import Line, Record, open_record
 from longshort._commands.terminal import emit_json, note, say
-from longshort._commands.watch import Seen, Watch, folder_of, steering_of, trained_model
-from longshort.base.clock import SECOND, Interval, SystemClock, format_instant
+from longshort._commands.watch import Watch, folder_of, steering_of, trained_model
+from longshort.base.clock import SECOND, Clock, Interval, format_instant
 from longshort.base.errors import DataError
 from longshort.base.files import jsonable
-from longshort.base.journal import FileJournal
+from longshort.base.journal import Event, FileJournal, MessagesLost, RouteFailed, Several
 from longshort.base.settings import Study
 from longshort.connect.exchange import Exchange
-from longshort.connect.messages import Message, Severity
-from longshort.connect.notify import Courier
-from longshort.connect.routes import routes_of
+from longshort.connect.messages import Signaled
+from longshort.connect.notify import Notifier
 from longshort.data.bars import Bars
 from longshort.models.forecast import Forecast
 from longshort.policy.advice.signal import Signal, signals_of
@@ -53,16 +52,19 @@ class Asked:
 
 
 class Desk:
-    """What was said last, and whom it is said to."""
+    """What was said last, and whom it is said to; `leave` it when all is said."""
 
-    def __init__(self, study: Study, record: Record, steering: Steering, asked: Asked) -> None:
+    def __init__(
+        self, study: Study, record: Record, steering: Steering, asked: Asked, clock: Clock | None = None
+    ) -> None:
         self._study, self._record, self._asked = study, record, asked
         self.steering = steering
         self.said = np.zeros(len(steering.symbols))
+        if asked.to:
+            _append(asked.to, [])  # where that fails nothing has been said yet
         folder = record.path.parent
-        urls = [url.get_secret_value() for url in study.notify.urls]
-        journal = FileJournal(folder / JOURNAL)
-        self._couriers = [Courier(route, journal) for route in routes_of(urls, folder)]
+        troubles = Several(FileJournal(folder / JOURNAL), _Aloud())
+        self._notifier = Notifier(study.notify, troubles, folder, clock=clock)
         if record.last:
             self.said = np.array(record.last[-1]["said"], dtype=np.float64)
             steering.restore({name: _array(v) for name, v in record.last[-1]["steering"].items()})
@@ -84,12 +86,9 @@ class Desk:
         self._tell(signals, row)
         return signals
 
-    def send(self, *, last: bool = False) -> None:
-        """Send what waits to whoever is named under [notify]."""
-        for courier in self._couriers:
-            courier.send(SystemClock().now(), last=last)
-            if courier.kept:
-                note(f"{courier.route.name} has not taken {courier.kept} message(s).")
+    def leave(self) -> None:
+        """Send what waits to whoever is named under [notify], quiet hours or not: nobody sends it later."""
+        self._notifier.close()
 
     def _tell(self, signals: Sequence[Signal], row: Bars) -> None:
         badge = badge_of(self._study, self._study.policy.horizon_bars)
@@ -99,10 +98,21 @@ class Desk:
         for signal, fields in zip(signals, plain, strict=True):
             text = signal_text(signal, badge, row.interval, self._study)
             emit_json(fields) if self._asked.as_json else say(text)
-            message = Message(severity=Severity.WARNING, title=f"longshort: {signal.symbol}", text=text)
-            for courier in self._couriers:
-                courier.add(message)
+            self._notifier.append(Signaled(signal.closed_at, signal.symbol, text))
         sys.stdout.flush()
+
+
+class _Aloud:
+    """Says on the terminal what the notifier has trouble with."""
+
+    def append(self, event: Event) -> None:
+        match event:
+            case RouteFailed():
+                note(f"{event.route} does not take messages, and is tried again: {event.reason}")
+            case MessagesLost():
+                note(f"{event.route}: {event.count} message(s) were lost, {event.reason}.")
+            case _:
+                pass
 
 
 def signals(study: Study, asked: Asked) -> None:
@@ -134,10 +144,12 @@ def once(study: Study, asked: Asked) -> list[Signal]:
             return []
         following = Following(trained, desk.steering, bars[:begin])
         said: list[Signal] = []
-        for t in range(begin, len(bars)):
-            row = bars[t : t + 1]
-            said = desk.close(*following.step(row), row, late=t + 1 < len(bars))
-        desk.send(last=True)
+        try:
+            for t in range(begin, len(bars)):
+                row = bars[t : t + 1]
+                said = desk.close(*following.step(row), row, late=t + 1 < len(bars))
+        finally:
+            desk.leave()
         if not said:
             note(f"No change at {format_instant(int(bars.closed_at[-1]))}: {_standing(desk)}.")
         return said
@@ -148,21 +160,18 @@ async def follow_on(watch: Watch, asked: Asked) -> None:
     await watch.prepare()
     with open_record(watch.folder("signals") / RECORD) as record:
         steering = steering_of(watch.study, watch.bars)
-        desk = Desk(watch.study, record, steering, asked)
+        desk = Desk(watch.study, record, steering, asked, watch)
         note(f"Following {watch.wish.venue}: a signal when the wish changes; now {_standing(desk)}.")
         seen_closes = 0
-        async with aclosing(watch.closes(record.last_at, steering)) as closes:
-            async for seen in closes:
-                _take(desk, seen)
-                await asyncio.to_thread(desk.send)
-                seen_closes += 1
-                if seen_closes == asked.bars:
-                    break
-        await asyncio.to_thread(desk.send, last=True)
-
-
-def _take(desk: Desk, seen: Seen) -> None:
-    desk.close(seen.forecast, seen.wishes, seen.row, late=seen.is_late)
+        try:
+            async with aclosing(watch.closes(record.last_at, steering)) as closes:
+                async for seen in closes:
+                    desk.close(seen.forecast, seen.wishes, seen.row, late=seen.is_late)
+                    seen_closes += 1
+                    if seen_closes == asked.bars:
+                        break
+        finally:
+            desk.leave()
 
 
 def signal_text(signal: Signal, badge: Badge, interval: Interval, study: Study) -> str:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import IntEnum
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
 from longshort.base.clock import SECOND, format_instant
@@ -46,6 +46,16 @@ class Message:
 
     severity: Severity
     title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Signaled(Event):
+    """A person is told to change what is held, in words that say all of it; no journal has it but the signals' own."""
+
+    kind: ClassVar[str] = "signal"
+    closed_at: int
+    symbol: str
     text: str
 
 
@@ -160,6 +170,10 @@ def _lost(event: MessagesLost) -> Told:
     return Told(Severity.WARNING, f"{event.count} messages were lost ({event.route}: {event.reason})")
 
 
+def _signaled(event: Signaled) -> Told:
+    return Told(Severity.WARNING, event.text)
+
+
 def _silent(_event: Event) -> None:
     return None
 
@@ -188,5 +202,6 @@ RENDERERS: Mapping[type[Event], Callable[[Any], Told | None]] = MappingProxyType
         Session: _session,
         StoodAside: _stood_aside,
         MessagesLost: _lost,
+        Signaled: _signaled,
     }
 )
