@@ -120,13 +120,13 @@ def test_engine_and_ledger_book_the_same_events_on_real_bars(
 
     booked = _both(
         bars,
-        stormy_wishes(bars, np.random.default_rng(seed), scale=0.6 * account.leverage),
+        stormy_wishes(bars, np.random.default_rng(seed), scale=0.25 * account.leverage),
         costs,
         1e6,
         account,
     )
 
-    assert booked.trades > 0
+    assert booked.fills.height + booked.lapsed.height > 10
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
