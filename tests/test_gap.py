@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longshort.base.errors import DataError
-from longshort.base.instrument import Costs
+from longshort.base.instrument import AccountTerms, Costs
 from longshort.data.bars import Bars
 from longshort.data.simulator import simulate_market
 from longshort.policy.exposure import Exposure
-from longshort.policy.ledger import Ledger, run_ledger
+from longshort.policy.ledger import NO_MARGIN, Ledger, run_ledger
 from longshort.study.gap import (
     CAUSES,
     Accounts,
@@ -28,11 +28,15 @@ from longshort.study.gap import (
     rebooked,
     split,
 )
+from longshort.study.transfers import book_with_transfers
+
+from .accounts import stormy_market, stormy_wishes
 
 ROWS, COINS = 120, 2
 BARS = simulate_market(COINS, 24 * 40, seed=5).bars[-ROWS:]
 COSTS = Costs(taker_bps=5.0, slippage_bps=1.0)
 EXACT = 1e-8
+NOTHING = np.zeros(ROWS)
 SEEDS = st.integers(0, 10_000)
 Session = Callable[["Replay"], Gap]
 
@@ -45,8 +49,8 @@ def wishes(bars: Bars, rng: np.random.Generator, changes: float = 0.2) -> Exposu
     return Exposure(closed_at=bars.closed_at, symbols=bars.symbols, target=target)
 
 
-def book(bars: Bars, exposure: Exposure) -> Ledger:
-    return run_ledger(bars, exposure, COSTS, starting_balance=10_000.0)
+def book(bars: Bars, exposure: Exposure, moved: np.ndarray = NOTHING) -> Ledger:
+    return book_with_transfers(bars, exposure, COSTS, moved, starting_balance=10_000.0)
 
 
 class Replay:
@@ -59,17 +63,22 @@ class Replay:
         self.late = np.zeros(ROWS, dtype=np.bool_)
         self.change: Callable[[Booked], Booked] = lambda booked: booked
         self.opened: Bars | None = None
+        self.moved = NOTHING
 
     def booked(self) -> Booked:
-        return self.change(booked_of(book(self.opened or self.streamed, self.passed)))
+        ledger = book(self.opened or self.streamed, self.passed, self.moved)
+        return self.change(replace(booked_of(ledger), moved=self.moved))
 
     def gap(self) -> Gap:
-        on_time, followed = rebooked(self.believed, self.passed, self.late, partial(book, self.streamed))
+        on_time, followed, moved = rebooked(
+            self.believed, self.passed, self.late, self.moved, partial(book, self.streamed)
+        )
         accounts = Accounts(
             recorded=book(self.recorded, self.decided),
             streamed=book(self.streamed, self.believed),
             on_time=on_time,
             followed=followed,
+            moved=moved,
         )
         return split(accounts, self.booked(), self.streamed, COSTS, Counts())
 
@@ -98,6 +107,13 @@ def late_decisions(replay: Replay) -> None:
     replay.passed = replace(replay.passed, target=target)
 
 
+def money_by_hand(replay: Replay) -> None:
+    replay.moved = np.where(
+        replay.rng.random(ROWS) < 0.05, replay.rng.uniform(-500.0, 2_000.0, ROWS).round(8), 0.0
+    )
+    replay.moved[ROWS // 2] = 700.0
+
+
 def other_prices(replay: Replay) -> None:
     replay.opened = replace(BARS, open=BARS.open * (1.0 + replay.rng.uniform(-0.002, 0.002, BARS.open.shape)))
 
@@ -123,6 +139,7 @@ CHANGES: dict[str, Callable[[Replay], None]] = {
     "data": another_stream,
     "signal": other_decisions,
     "latency": late_decisions,
+    "transfer": money_by_hand,
     "fill": other_prices,
     "fee": other_fees,
     "funding": other_funding,
@@ -210,9 +227,56 @@ def test_what_a_late_decision_costs_is_latency_and_what_a_lost_one_costs_is_sign
     assert money(lost.gap())["latency"] == 0.0
 
 
+def test_money_put_in_is_a_transfer_with_what_the_larger_account_earns_by_it() -> None:
+    """1,000 in, 400 out again: 600, and what wishes of the same fractions bring on the other sizes."""
+    quiet, traded = Replay(8), Replay(8)
+    quiet.decided = quiet.believed = quiet.passed = replace(
+        quiet.passed, target=np.full((ROWS, COINS), np.nan)
+    )
+    for replay in (quiet, traded):
+        replay.moved = NOTHING.copy()
+        replay.moved[[30, 60]] = 1_000.0, -400.0
+
+    still = {part.cause: (part.money, part.count) for part in quiet.gap().parts}
+    found = {part.cause: (part.money, part.count) for part in traded.gap().parts}
+
+    assert still["transfer"] == (600.0, 2)
+    assert found["transfer"][0] == pytest.approx(traded.gap().total, abs=1e-6)
+    assert abs(found["transfer"][0] - 600.0) > 1.0
+    assert found["fill"][1] == 0
+
+
+@pytest.mark.parametrize(
+    "account",
+    [
+        NO_MARGIN,
+        AccountTerms(margin="cross", leverage=10.0),
+        AccountTerms(margin="isolated", latency_ms=1_500),
+    ],
+)
+@given(seed=SEEDS)
+def test_an_account_that_hands_keep_out_of_is_the_ledger_to_the_bit(account: AccountTerms, seed: int) -> None:
+    """A last close that somebody puts a unit into goes through every row by hand, as the ledger did."""
+    rng = np.random.default_rng(seed)
+    market = stormy_market(40, 3, rng)
+    exposure = stormy_wishes(market, rng, scale=0.4 * account.leverage)
+    moved = np.zeros(40)
+    moved[-1] = 1e-8
+
+    ledger = run_ledger(market, exposure, COSTS, starting_balance=10_000.0, account=account)
+    by_hand = book_with_transfers(market, exposure, COSTS, moved, starting_balance=10_000.0, account=account)
+
+    for name in ("cash", "equity"):
+        np.testing.assert_array_equal(getattr(by_hand, name)[:-1], getattr(ledger, name)[:-1], err_msg=name)
+    for name in ("quantity", "fees", "slippage", "funding", "liquidation", "insurance"):
+        np.testing.assert_array_equal(getattr(by_hand, name), getattr(ledger, name), err_msg=name)
+    assert by_hand.fills.equals(ledger.fills)
+    assert by_hand.cash[-1] - ledger.cash[-1] == pytest.approx(1e-8, abs=1e-9)
+
+
 def test_other_closes_are_refused() -> None:
     ledger = book(BARS, wishes(BARS, np.random.default_rng(1)))
-    accounts = Accounts(recorded=ledger, streamed=ledger, on_time=ledger, followed=ledger)
+    accounts = Accounts(recorded=ledger, streamed=ledger, on_time=ledger, followed=ledger, moved=ledger)
     shifted = replace(booked_of(ledger), closed_at=BARS.closed_at + 1)
 
     with pytest.raises(DataError, match="same closes"):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 from longshort.base.errors import DataError
@@ -276,6 +277,19 @@ def test_a_rejected_order_is_journaled_and_changes_nothing(tmp_path: Path) -> No
     told = [line for line in case.lines if line.get("reason") == "not enough margin"]
     assert [line["symbol"] for line in told] == refused["symbol"].to_list()
     assert len(told) > 0
+    assert_same(case.booked(account), case.expected())
+
+
+def test_a_wish_that_lapses_at_the_last_close_before_a_stop_is_told_once(tmp_path: Path) -> None:
+    case = Case(tmp_path, seed=6, account=PLAIN)
+    lapsed = case.expected().lapsed.filter(pl.col("reason") == "no bar at this close")
+    row = case.bars.closed_at.tolist().index(int(lapsed["decided_at"].dt.epoch("ns")[0]))
+
+    case.run(range(row + 1))
+    account = case.run(range(row + 1, ROWS))
+
+    told = [line for line in case.lines if line.get("reason") == "no bar at this close"]
+    assert len(told) == len(lapsed)
     assert_same(case.booked(account), case.expected())
 
 

@@ -3,6 +3,9 @@
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
+import numpy as np
+from jaxtyping import Float64
+
 from longshort._commands.paper_account import WARM
 from longshort._commands.paper_desk import paper_folder
 from longshort._commands.terminal import emit_json, say
@@ -13,7 +16,7 @@ from longshort.base.settings import Study
 from longshort.data.bars import Bars
 from longshort.policy.decider import Decider
 from longshort.policy.exposure import Exposure
-from longshort.policy.ledger import Ledger, run_ledger
+from longshort.policy.ledger import Ledger
 from longshort.policy.limits.limited import Limited
 from longshort.policy.limits.limiter import Limits
 from longshort.policy.limits.state import LimitState
@@ -29,9 +32,12 @@ from longshort.study.gap import (
     split,
 )
 from longshort.study.market import load_bars
+from longshort.study.transfers import book_with_transfers
 from longshort.trading.recollection import Recollection, Retold, Stepped, journal_lines, recollect
 from longshort.trading.rows import instrument_of
 from longshort.trading.rows import load_bars as load_kept
+
+NOT_APART = "Begun by an older program: money moved by hand is not told apart from funding."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,14 +63,14 @@ def gap_lines(found: Replayed) -> list[str]:
     """The table, at most 80 columns wide."""
     gap, span = found.gap, f"{format_instant(found.first_at)} to {format_instant(found.last_at)}"
     head = f"Paper and backtest, {gap.closes:,} closes, {span}"
-    names = f"{'cause':<7} {'money':>12} {'bp':>8} {'seen':>6}  what"
+    names = f"{'cause':<8} {'money':>12} {'bp':>8} {'seen':>6}  what"
     rows = [
-        f"{p.cause:<7} {p.money:>+12,.2f} {gap.bps(p.money):>+8.2f} {p.count:>6,}  {MEANINGS[p.cause]}"
+        f"{p.cause:<8} {p.money:>+12,.2f} {gap.bps(p.money):>+8.2f} {p.count:>6,}  {MEANINGS[p.cause]}"
         for p in gap.parts
     ]
-    total = f"{'total':<7} {gap.total:>+12,.2f} {gap.bps(gap.total):>+8.2f}"
+    total = f"{'total':<8} {gap.total:>+12,.2f} {gap.bps(gap.total):>+8.2f}"
     ends = f"Booked: {gap.booked:,.2f}. The backtest books {gap.replayed:,.2f}."
-    return [head, names, *rows, total, ends]
+    return [head, names, *rows, total, ends, *([] if gap.apart else [NOT_APART])]
 
 
 def replay_session(study: Study) -> Replayed:
@@ -94,8 +100,11 @@ def _replayed(study: Study, trained: Trained, session: Recollection, past: tuple
     before = known[: len(known.until(int(recorded.closed_at[0]) - 1))]
     by_record, _ = _backtest(study, recorded, Stepped(_following(study, trained, before)))
     by_stream, believed = _backtest(study, streamed, Retold(_following(study, trained, warm), warm, session))
-    on_time, followed = rebooked(believed, session.passed, session.late, partial(_book, study, streamed))
-    accounts = Accounts(recorded=by_record, streamed=by_stream, on_time=on_time, followed=followed)
+    book, by_hand = partial(_book, study, streamed), session.booked.moved
+    on_time, followed, moved = rebooked(believed, session.passed, session.late, by_hand, book)
+    accounts = Accounts(
+        recorded=by_record, streamed=by_stream, on_time=on_time, followed=followed, moved=moved
+    )
     other = differing_closes(believed, session.passed)
     counts = Counts(
         data=differing_cells(recorded, streamed),
@@ -134,8 +143,13 @@ def _backtest(study: Study, bars: Bars, decider: Decider) -> tuple[Ledger, Expos
     return ledger, limited.exposure
 
 
-def _book(study: Study, bars: Bars, exposure: Exposure) -> Ledger:
+def _book(study: Study, bars: Bars, exposure: Exposure, moved: Float64[np.ndarray, " time"]) -> Ledger:
     trading = study.trading
-    return run_ledger(
-        bars, exposure, study.costs.record, starting_balance=trading.starting_balance, account=trading.account
+    return book_with_transfers(
+        bars,
+        exposure,
+        study.costs.record,
+        moved,
+        starting_balance=trading.starting_balance,
+        account=trading.account,
     )

@@ -1,4 +1,4 @@
-"""Why a session booked other money than the backtest of the same closes: six causes whose sum is all of it.
+"""Why a session booked other money than the backtest of the same closes: seven causes whose sum is all of it.
 
 One ingredient after the other is taken as the session had it instead of as the backtest would have had it, in the
 order of `CAUSES`, and a cause gets what its step changes. What follows from a step (another size, because the account
@@ -20,11 +20,12 @@ from longshort.policy.contract import UNITS, contract_terms
 from longshort.policy.exposure import Exposure
 from longshort.policy.ledger import Ledger
 
-CAUSES = ("data", "signal", "latency", "fill", "fee", "funding")
+CAUSES = ("data", "signal", "latency", "transfer", "fill", "fee", "funding")
 MEANINGS = {  # with a number before them, a line of a terminal must hold them
     "data": "bars came otherwise than on record",
     "signal": "decisions differ, or were lost",
     "latency": "decisions came too late to follow",
+    "transfer": "money put in or taken out by hand",
     "fill": "fills at other prices, or of other sizes",
     "fee": "fees beyond the study's costs",
     "funding": "funding beyond the recorded rates",
@@ -34,7 +35,7 @@ BPS = 1e4
 
 PerBar = Float64[np.ndarray, " time"]
 PerCoin = Float64[np.ndarray, "time asset"]
-Book = Callable[[Exposure], Ledger]
+Book = Callable[[Exposure, PerBar], Ledger]  # wishes, and what is moved by hand at the closes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +52,11 @@ class BookedFill:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Booked:
-    """What a session booked, close by close; `funding` is what was paid at each close by all coins together.
+    """What a session booked, close by close, all coins together.
 
-    NaN where it is not told apart from a liquidation: then it counts as what was due.
+    `funding` is what was paid at each close; NaN where it is not told apart from a liquidation: then it counts as what
+    was due. `moved` is what a person put in by then since the close before, or took out (negative). Where `apart` is
+    False, some closes do not tell the two apart, and both are in `funding`.
     """
 
     closed_at: Int64[np.ndarray, " time"]
@@ -61,21 +64,24 @@ class Booked:
     quantity: PerCoin
     funding: PerBar
     fills: tuple[BookedFill, ...]
+    moved: PerBar
+    apart: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accounts:
-    """The four accounts between the record and the session, on the same closes.
+    """The five accounts between the record and the session, on the same closes.
 
     `recorded`: the record's bars and what is decided on them. `streamed`: the bars as they came, what is decided on
     them, funding from the record. `on_time`: the session's decisions, those that came late as if they had not.
-    `followed`: the session's decisions.
+    `followed`: the session's decisions. `moved`: the same with what was put in and taken out by hand.
     """
 
     recorded: Ledger
     streamed: Ledger
     on_time: Ledger
     followed: Ledger
+    moved: Ledger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,13 +95,17 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """What a session booked and what the backtest books, in settlement units, and the parts of the difference."""
+    """What a session booked and what the backtest books, in settlement units, and the parts of the difference.
+
+    Where funding and transfers are not told `apart`, the part of funding has both.
+    """
 
     closes: int
     starting_balance: float
     booked: float
     replayed: float
     parts: tuple[Part, ...]
+    apart: bool = True
 
     @property
     def total(self) -> float:
@@ -117,9 +127,9 @@ class Counts:
 
 
 def rebooked(
-    streamed: Exposure, passed: Exposure, late: Bool[np.ndarray, " time"], book: Book
+    streamed: Exposure, passed: Exposure, late: Bool[np.ndarray, " time"], moved: PerBar, book: Book
 ) -> list[Ledger]:
-    """The accounts `on_time` and `followed`: of what a session let `passed`, where `late` with and without a delay."""
+    """The accounts `on_time` (as if none were `late`), `followed` and `moved`, of what a session let `passed`."""
     unhurried = late[:, None]
     on_time = replace(
         passed,
@@ -127,7 +137,9 @@ def rebooked(
         stop=np.where(unhurried, streamed.stop, passed.stop),
         take=np.where(unhurried, streamed.take, passed.take),
     )
-    return [book(on_time), book(passed)]
+    nothing = np.zeros_like(moved)
+    followed = book(passed, nothing)
+    return [book(on_time, nothing), followed, book(passed, moved) if moved.any() else followed]
 
 
 def split(accounts: Accounts, booked: Booked, bars: Bars, costs: Costs, counts: Counts) -> Gap:
@@ -136,24 +148,25 @@ def split(accounts: Accounts, booked: Booked, bars: Bars, costs: Costs, counts: 
     The parts sum to the whole difference up to rounding of doubles; raise `DataError` where the accounts and the
     session do not have the same closes.
     """
-    steps = [accounts.recorded, accounts.streamed, accounts.on_time, accounts.followed]
+    steps = [accounts.recorded, accounts.streamed, accounts.on_time, accounts.followed, accounts.moved]
     if any(not np.array_equal(one.closed_at, booked.closed_at) for one in steps):
         raise DataError(
             "the session and its replay do not have the same closes.",
             remedy="Fetch the bars of the session with `longshort fetch`.",
         )
     ends = [float(ledger.equity[-1]) for ledger in steps]
-    data, signal, latency = (after - before for before, after in pairwise(ends))
-    more_fees = _more_fees(accounts.followed, booked.fills, costs)
+    more_fees = _more_fees(accounts.moved, booked.fills, costs)
     more_funding = np.nan_to_num(booked.funding - funding_due(bars, booked.quantity))
     fee, funding = -fsum(more_fees), -fsum(more_funding)
     fill = float(booked.equity[-1]) - ends[-1] - fee - funding
-    money = dict(zip(CAUSES, (data, signal, latency, fill, fee, funding), strict=True))
+    between = [after - before for before, after in pairwise(ends)]
+    money = dict(zip(CAUSES, (*between, fill, fee, funding), strict=True))
     seen = {
         "data": counts.data,
         "signal": counts.signal,
         "latency": counts.latency,
-        "fill": _differing_fills(accounts.followed, booked.fills),
+        "transfer": int((np.abs(booked.moved) >= 1.0 / UNITS).sum()),
+        "fill": _differing_fills(accounts.moved, booked.fills),
         "fee": sum(more != 0.0 for more in more_fees),
         "funding": int((np.abs(more_funding) >= 1.0 / UNITS).sum()),
     }
@@ -163,6 +176,7 @@ def split(accounts: Accounts, booked: Booked, bars: Bars, costs: Costs, counts: 
         booked=float(booked.equity[-1]),
         replayed=ends[0],
         parts=tuple(Part(cause=cause, money=money[cause], count=seen[cause]) for cause in CAUSES),
+        apart=booked.apart,
     )
 
 
@@ -192,6 +206,7 @@ def booked_of(ledger: Ledger) -> Booked:
         quantity=ledger.quantity,
         funding=ledger.funding.sum(axis=1),
         fills=tuple(_fills(ledger)),
+        moved=np.zeros(len(ledger.closed_at)),
     )
 
 

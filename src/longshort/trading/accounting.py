@@ -29,7 +29,7 @@ def fill_events(books: GrowingBooks, since: int, closed_at: Sequence[int]) -> li
 
 def decision_line(mind: Guarded, books: GrowingBooks, at: int) -> dict[str, Any]:
     """A close: the account, what was wished, what the limits left of it, and the orders that follow."""
-    balance = books.books.balances[books.rows]
+    balance, entries = books.books.balances[books.rows], books.books.entries[books.rows]
     state = mind.limits.state
     return {
         "kind": "decided",
@@ -37,6 +37,8 @@ def decision_line(mind: Guarded, books: GrowingBooks, at: int) -> dict[str, Any]
         "circumstances": asdict(mind.circumstances),
         "equity": float(balance["equity"]) / UNITS,
         "cash": float(balance["cash"]) / UNITS,
+        "funding": (float(entries["funding"].sum()) + books.charged_late) / UNITS,
+        "insurance": float(entries["insurance"].sum()) / UNITS,
         "midnight_equity": state.midnight_equity,
         "positions": [_position(books, coin) for coin in books.coins],
         "wished": mind.wished._asdict(),

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from longshort.base.errors import DataError
 from longshort.base.instrument import AccountTerms, Costs
 from longshort.data.bars import Bars
 from longshort.policy import booking
@@ -35,6 +36,9 @@ class GrowingBooks(VenueBooks):
         self._recent: list[Bars] = []
         self.rows = 0  # closed so far; the next one has this number
         self.late_funding = np.zeros(len(pattern.symbols))  # money units, per coin
+        self.charged_late = 0.0  # of it, since the last close, of all coins
+        self.moved = 0.0  # money units that a person put in since the last close; negative: took out
+        self._moved_at = 0
 
     def lay_opening(self, prices: Mapping[int, float]) -> Any:
         """The next row as far as it is known when it opens: prices by column."""
@@ -57,6 +61,28 @@ class GrowingBooks(VenueBooks):
     def close(self) -> None:
         """The row that was laid is over."""
         self.rows += 1
+        self.charged_late = self.moved = 0.0
+
+    def check_move(self, money: float) -> None:
+        """Raise `DataError` where a transfer by hand is no number, or would leave nothing."""
+        left = self.equity + self.moved / UNITS + money
+        if not left > 0.0 or not np.isfinite(left):
+            raise DataError(
+                f"{money:+,.2f} would leave {left:,.2f} in the account.",
+                remedy="Take out less than there is.",
+            )
+
+    def move(self, transfer: Mapping[str, Any]) -> None:
+        """Money put in (positive) or taken out by hand: it counts from the next close on."""
+        self.moved += round(float(transfer["money"]) * UNITS)
+        self._moved_at = int(transfer["after"])
+
+    def write_down(self, row: int) -> float:
+        """Write down the state at a close, with what was moved since the one before, and return the equity."""
+        if self.moved:
+            self.desk.purse["cash"] += self.moved
+            self.post(self.moved, self._moved_at)
+        return super().write_down(row)
 
     def charge_late(self, row: int, told: Bars, at: int) -> list[tuple[int, float]]:
         """Pay the funding of a past row that was not known at its close: what each coin paid, in money units."""
@@ -71,6 +97,7 @@ class GrowingBooks(VenueBooks):
             due = booking.funding_units(float(entry["lots"]), booking.price_ticks(price, terms), rate, terms)
             entry["funding"], cell["funding_rate"] = due, rate
             self.late_funding[asset] += due
+            self.charged_late += due
             self.desk.purse["cash"] -= due
             self.post(-due, at)
             paid.append((asset, due))
@@ -83,7 +110,9 @@ class GrowingBooks(VenueBooks):
 
     @property
     def equity(self) -> float:
-        """At the last close, in settlement units."""
+        """At the last close, in settlement units; before the first one what the account begins with."""
+        if not self.rows:
+            return float(self.desk.purse["cash"][0]) / UNITS
         return float(self.books.balances["equity"][self.rows - 1]) / UNITS
 
     def _make_room(self) -> None:

@@ -92,4 +92,5 @@ class Guarded:
             equity=float(books.books.balances["equity"][row]) / UNITS,
             held=held_notional(books.desk),
             earned=(self._earned - books.late_funding) / UNITS,
+            deposited=books.moved / UNITS,
         )

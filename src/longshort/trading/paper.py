@@ -41,8 +41,8 @@ from longshort.trading.rows import differing, from_line, instrument_line, joined
 from longshort.trading.strategy import PilotStrategy
 
 FORMAT = 1
-BEGUN, ROW, OPENING, DECIDED = "begun", "row", "opening", "decided"
-INPUTS = (ROW, OPENING)
+BEGUN, ROW, OPENING, TRANSFER, DECIDED = "begun", "row", "opening", "transfer", "decided"
+INPUTS = (ROW, OPENING, TRANSFER)
 REHEARSED = 6  # rows
 CUT_OFF = "the session ended before it was on record"
 
@@ -93,9 +93,10 @@ class PaperAccount:
         return len(lines)
 
     async def stop(self) -> None:
-        """Stop the node; positions stay as they are."""
-        if self._node is not None:
-            await self._node.stop()
+        """Stop the node; positions stay as they are, and what lapsed at the last close is told at the next one."""
+        node, self._node = self._node, None
+        if node is not None:
+            await node.stop()
 
     @property
     def closed_to(self) -> int:
@@ -124,6 +125,13 @@ class PaperAccount:
         self._diary.write(line)
         self._take_opening(line)
 
+    def on_transfer(self, money: float) -> None:
+        """Take money that a person puts in, or takes out; raise `DataError` where nothing would be left."""
+        self.books.check_move(money)
+        line = {"kind": TRANSFER, "after": self.closed_to, "money": money}
+        self._diary.write(line)
+        self.books.move(line)
+
     def note(self, event: Session) -> None:
         """Put on record, and tell, what the session itself did."""
         self._diary.write({"kind": event.kind} | asdict(event))
@@ -135,7 +143,8 @@ class PaperAccount:
         starts = [n for n, line in enumerate(lines) if line["kind"] in INPUTS]
         for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
             self._expected = deque(line for line in lines[start + 1 : end] if line["kind"] != Session.kind)
-            {ROW: self._take_row, OPENING: self._take_opening}[lines[start]["kind"]](lines[start])
+            take = {ROW: self._take_row, OPENING: self._take_opening, TRANSFER: self.books.move}
+            take[lines[start]["kind"]](lines[start])
             if self._expected:
                 raise self._differs(self._expected[0])
         self._replaying = False
@@ -224,7 +233,7 @@ class PaperAccount:
                 self._on_event(StoodAside(int(row.closed_at[0]), coin.symbol, why))
 
     def _on_event(self, event: Event) -> None:
-        if self._say({"kind": event.kind} | asdict(event)):
+        if self._node is not None and self._say({"kind": event.kind} | asdict(event)):
             self._heard.append(event)
 
     def _say(self, line: Mapping[str, Any]) -> bool:

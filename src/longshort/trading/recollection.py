@@ -23,7 +23,7 @@ from longshort.trading.diary import NAME, Line
 from longshort.trading.paper import BEGUN, CUT_OFF, DECIDED, ROW
 from longshort.trading.rows import from_line, joined
 
-FILLED, LIQUIDATED = "filled", "liquidated"
+FILLED, LIQUIDATED, FUNDING = "filled", "liquidated", "funding"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,16 +129,23 @@ def _booked(
     lines: Sequence[Line], decided: Sequence[Line], symbols: tuple[str, ...], starting_balance: float
 ) -> Booked:
     cash = np.array([starting_balance, *(line["cash"] for line in decided)])
-    earned, fills = np.zeros(len(decided)), list[BookedFill]()
+    flows, fills = np.zeros(len(decided)), list[BookedFill]()
     for row, line in _fill_lines(lines, len(decided)):
         fills.append(_fill(line, row, symbols.index(line["symbol"])))
-        earned[row] += np.nan if line["kind"] == LIQUIDATED else line["realized"] - line["fee"]
+        flows[row] += -line["lost"] if line["kind"] == LIQUIDATED else line["realized"] - line["fee"]
+        flows[row] += np.nan if line["kind"] == LIQUIDATED and FUNDING not in decided[row] else 0.0
+    flows += [line.get("insurance", 0.0) for line in decided]
+    unexplained = np.round((flows - np.diff(cash)) * UNITS) / UNITS
+    funding = np.array([line.get(FUNDING, np.nan) for line in decided])
+    told = ~np.isnan(funding)
     return Booked(
         closed_at=np.array([line["closed_at"] for line in decided], dtype=np.int64),
         equity=np.array([line["equity"] for line in decided]),
         quantity=np.array([[p["quantity"] for p in line["positions"]] for line in decided], dtype=np.float64),
-        funding=np.round((earned - np.diff(cash)) * UNITS) / UNITS,
+        funding=np.where(told, funding, unexplained),
         fills=tuple(fills),
+        moved=np.where(told, np.round((funding - unexplained) * UNITS) / UNITS, 0.0),
+        apart=bool(told.all()),
     )
 
 

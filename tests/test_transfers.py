@@ -1,0 +1,124 @@
+"""Money that a person puts in or takes out: booked, journaled, no profit to the limits, and told from funding."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from longshort.base.errors import DataError
+from longshort.base.instrument import AccountTerms
+from longshort.base.trading import LimitSettings
+from longshort.policy.ledger import Ledger
+from longshort.study.transfers import book_with_transfers
+from longshort.trading.diary import open_diary
+from longshort.trading.paper import PaperAccount
+from longshort.trading.recollection import Recollection, journal_lines, recollect
+
+from .test_paper_account import BALANCE, COSTS, CROSS, PLAIN, ROWS, Case, assert_same
+
+BY_HAND = {3: 2_500.0, 9: -1_000.25, 10: -0.00000001, 27: 800.0}  # before which close
+ISOLATED = AccountTerms(margin="isolated", leverage=5.0, execution="maker, then taker")
+
+
+def run(case: Case, rows: range, by_hand: Mapping[int, float]) -> PaperAccount:
+    """Go on with some rows; opening prices come early at every third, and money before or after them."""
+
+    async def session() -> PaperAccount:
+        with open_diary(case.folder) as diary:
+            account = case.open(diary)
+            await account.start()
+            try:
+                for row in rows:
+                    for money in [by_hand[at] for at in by_hand if at == row]:
+                        account.on_transfer(money)
+                    account.on_row(case.bars[row : row + 1])
+                    case.open_early(account, row)
+            finally:
+                await account.stop()
+            return account
+
+    return asyncio.run(session())
+
+
+def expected(case: Case, by_hand: Mapping[int, float] = BY_HAND) -> Ledger:
+    moved = np.array([by_hand.get(row, 0.0) for row in range(ROWS)])
+    return book_with_transfers(
+        case.bars, case.wishes, COSTS, moved, starting_balance=BALANCE, account=case.account
+    )
+
+
+def remembered(case: Case) -> Recollection:
+    return recollect(journal_lines(case.folder), case.warm[-1:], BALANCE)
+
+
+@pytest.mark.parametrize(("seed", "account"), [(2, CROSS), (4, ISOLATED), (6, PLAIN)])
+def test_money_by_hand_is_booked_as_the_ledger_books_it_whatever_restarts(
+    tmp_path: Path, seed: int, account: AccountTerms
+) -> None:
+    case = Case(tmp_path, seed=seed, account=account)
+
+    run(case, range(9), BY_HAND)
+    last = run(case, range(9, ROWS), BY_HAND)
+
+    assert_same(case.booked(last), expected(case))
+    assert not np.array_equal(expected(case).quantity, expected(case, {}).quantity)
+
+
+@pytest.mark.parametrize(("seed", "account"), [(2, CROSS), (4, ISOLATED), (6, PLAIN)])
+def test_the_journal_tells_funding_from_money_by_hand_to_the_last_unit(
+    tmp_path: Path, seed: int, account: AccountTerms
+) -> None:
+    case = Case(tmp_path, seed=seed, account=account)
+    run(case, range(ROWS), BY_HAND)
+
+    booked = remembered(case).booked
+
+    assert {row: money for row, money in enumerate(booked.moved.tolist()) if money} == BY_HAND
+    np.testing.assert_allclose(booked.funding, expected(case).funding.sum(axis=1), rtol=0, atol=1e-9)
+    assert np.abs(booked.funding).max() > 0.01
+    assert booked.apart
+
+
+def test_money_taken_out_is_no_loss_to_the_limits(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "lost").mkdir()
+    out, still = Case(tmp_path / "out", account=PLAIN), Case(tmp_path / "lost", account=PLAIN)
+    out.limits = still.limits = LimitSettings(max_drawdown=0.9)
+    before, after = run(out, range(4), {3: -4_000.0}), run(still, range(4), {})
+
+    peaks = [account.mind.limits.state.peak for account in (before, after)]
+
+    assert peaks[0] == pytest.approx(peaks[1] - 4_000.0)
+    assert before.mind.limits.state.equity == pytest.approx(after.mind.limits.state.equity - 4_000.0)
+
+
+def test_a_position_that_is_too_large_for_the_money_left_is_cut(tmp_path: Path) -> None:
+    """Half the account is held; 7,000 of 10,000 are taken out before close 12, which leaves it at 1.5 times."""
+    case = Case(tmp_path, account=PLAIN)
+    case.limits = LimitSettings(max_leverage=0.6)
+    target = np.full((ROWS, 3), np.nan)
+    target[2:5, 0] = 0.5
+    case.wishes = replace(case.wishes, target=target, stop=target * np.nan, take=target * np.nan)
+
+    run(case, range(ROWS), {12: -7_000.0})
+
+    told = [line for line in case.lines if line["kind"] == "decided"]
+    leverage = [sum(abs(p["notional"]) for p in line["positions"]) / line["equity"] for line in told]
+    cut = next(n for n in range(12, ROWS) if leverage[n] <= 0.6)
+    assert min(leverage[6:12]) > 0.3
+    assert leverage[12] > 1.2
+    assert case.bars.present[13, 0]
+    assert cut == 13
+
+
+@pytest.mark.parametrize("money", [-BALANCE, -2.0 * BALANCE, float("nan"), float("inf")])
+def test_more_than_there_is_cannot_be_taken_out(tmp_path: Path, money: float) -> None:
+    case = Case(tmp_path)
+
+    with pytest.raises(DataError, match="would leave"):
+        run(case, range(1), {0: money})
+
+    assert [line["kind"] for line in case.lines] == ["begun"]
