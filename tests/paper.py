@@ -3,10 +3,11 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from nautilus_trader.trading.strategy import Strategy
 
@@ -23,15 +24,20 @@ from longshort.data.closing import Patience
 from longshort.data.fetch import fetch
 from longshort.data.lake import Lake
 from longshort.data.wish import Wish
+from longshort.models.forecast import Forecast
 from longshort.policy.exposure import Wishes
 from longshort.policy.ledger import Ledger
+from longshort.policy.limits.limited import Limited
+from longshort.policy.limits.limiter import Limits
+from longshort.policy.limits.state import LimitState
 from longshort.study.following import Following
 from longshort.study.market import load_bars
 from longshort.trading.backtest import backtest
 from longshort.trading.diary import Line
 from longshort.trading.paper import PaperAccount
 from longshort.trading.strategy import PilotStrategy
-from tests.loopback import BTC, ETH, Tape, loopback, random_walk
+from tests.loopback import BTC, ETH, Contract, Tape, loopback, random_walk
+from tests.loopback.candles import Candles
 
 HISTORY = 1_420  # bars in the lake before anybody trades
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
@@ -85,6 +91,26 @@ def _silent(*_: object) -> None:
 def tape_of(bars: int, seed: int = 1) -> Tape:
     """A market that goes on for so many bars after the history."""
     return random_walk((BTC, ETH), bars=HISTORY + bars, seed=seed)
+
+
+def shaken(tape: Tape, factor: float) -> Tape:
+    """The same history, after which prices move so many times as far."""
+
+    def shake(contract: Contract, candles: Candles) -> Candles:
+        values, tick = candles.values.copy(), float(contract.tick)
+        moved = (values[HISTORY:, :4] / values[HISTORY - 1, 3]) ** factor
+        values[HISTORY:, :4] = np.round(values[HISTORY - 1, 3] * moved / tick) * tick
+        return replace(candles, values=np.round(values, 8))
+
+    reels = [
+        replace(
+            reel,
+            prices={kind: shake(reel.contract, candles) for kind, candles in reel.prices.items()},
+            _wide={},
+        )
+        for reel in tape.reels
+    ]
+    return replace(tape, reels=tuple(reels))
 
 
 def start_of(tape: Tape) -> int:
@@ -194,6 +220,11 @@ class MindPilot:
         self._mind = FollowedMind(Following(trained_model(study, bars), steering_of(study, bars), bars))
         self._missed = set(missed)
 
+    @property
+    def forecast(self) -> Forecast | None:
+        """What the model believes at the last close."""
+        return self._mind.forecast
+
     def on_close(self, bars: Bars) -> Wishes:
         """The wishes, none at a close that is left out."""
         wishes = self._mind.step(bars, None)
@@ -203,10 +234,12 @@ class MindPilot:
 
 
 def backtest_of(study: Study, tape: Tape, closes: int, missed: Sequence[int] = ()) -> Ledger:
-    """The engine on the bars of the lake after the history."""
+    """The engine on the bars of the lake after the history, behind the study's limits."""
     bars = load_bars(study)
     start = len(bars.until(start_of(tape)))
-    pilot = MindPilot(study, start_of(tape), missed)
+    pilot = Limited(
+        MindPilot(study, start_of(tape), missed), Limits(study.limits, LimitState.fresh(bars.symbols))
+    )
     return backtest(bars[start : start + closes], pilot, study.costs.record, study.trading.starting_balance)
 
 

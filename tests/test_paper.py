@@ -7,8 +7,11 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from longshort._commands import paper_desk
@@ -20,6 +23,7 @@ from longshort.base.errors import DataError, LongshortError
 from longshort.base.settings import Study
 from longshort.connect.messages import Message
 from longshort.connect.routes import Route
+from longshort.models.bundle import Bundle
 from longshort.trading.diary import NAME, Line, open_diary
 from tests.loopback import Server, Tape, loopback
 from tests.paper import (
@@ -28,6 +32,7 @@ from tests.paper import (
     SteppedClock,
     Trader,
     backtest_of,
+    shaken,
     spy_on_orders,
     start_of,
     tape_of,
@@ -36,6 +41,7 @@ from tests.paper import (
 )
 
 CLOSES = 30
+SHAKEN = 28
 LIBRARIES = "import ccxt.pro, nautilus_trader.backtest.engine, numba, polars, torch"
 STARTS_IN_S, LONGEST_S = 12.0, 58.0  # three times what loading libraries takes, within these bounds
 
@@ -197,17 +203,112 @@ def test_commands_from_another_terminal_are_followed(
         paper_desk.stop(study)
 
 
-def test_people_are_told_that_the_feed_is_stale(
-    server: Server, study: Study, tape: Tape, clock: SteppedClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def with_limits(study: Study, **changed: Any) -> Study:
+    """The same study and bundle, with some limits."""
+    return Study.parse(SETTINGS | changed, folder=study.folder)
+
+
+def reached(lines: Sequence[Line]) -> dict[str, tuple[int, str]]:
+    """When each limit was first reached, and what followed."""
+    found = [line for line in lines if line["kind"] == "limit-reached"]
+    return {line["cause"]: (line["closed_at"], line["action"]) for line in reversed(found)}
+
+
+def added(lines: Sequence[Line], since: int) -> list[int]:
+    """The closes at which some position had grown or turned, through what was decided since an instant."""
+    held = [(line["closed_at"], np.array(quantities(line))) for line in decided(lines)]
+    return [
+        at
+        for (decided_at, before), (at, now) in pairwise(held)
+        if decided_at >= since and ((np.abs(now) > np.abs(before)) | (now * before < 0.0)).any()
+    ]
+
+
+@pytest.fixture
+def phone(monkeypatch: pytest.MonkeyPatch) -> list[Message]:
+    """What somebody's phone was told."""
     told: list[Message] = []
-    phone = Route(name="phone", send=told.append)
 
     def routes(urls: Sequence[str], folder: Path) -> list[Route]:
-        return [phone]
+        return [Route(name="phone", send=told.append)]
 
     monkeypatch.setattr("longshort.connect.notify.routes_of", routes)
+    return told
 
+
+def test_intervals_that_do_not_hold_stop_additions_as_they_do_in_the_backtest(
+    study: Study, tape: Tape, clock: SteppedClock, phone: list[Message], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wary = with_limits(study, limits={"max_band_multiple": 2.0, "coverage_stop": "broken"})
+
+    async def script(trader: Trader) -> None:
+        await trader.closes(1, SHAKEN)
+
+    with loopback(shaken(tape, 12.0), clock=clock, weight_per_minute=UNLIMITED) as server:
+        server.redirect(monkeypatch)
+        lines = trade(wary, tape, clock, script)
+
+    found = reached(lines)
+    assert {cause: action for cause, (_, action) in found.items()} == {
+        "outside-band": "reduce only",
+        "coverage": "reduce only",
+    }
+    first = min(at for at, _ in found.values())
+    assert start_of(tape) + 4 * MINUTE < first < start_of(tape) + (SHAKEN - 8) * MINUTE
+    assert added(lines, 0) != []
+    assert added(lines, first) == []
+    refused = [line for line in decided(lines) if line["wished"]["target"] != line["passed"]["target"]]
+    assert min(line["closed_at"] for line in refused) >= first
+    (broken,) = [line for line in decided(lines) if line["closed_at"] == found["coverage"][0]]
+    assert "coverage" in broken["limits"]
+    assert "broken" in [one["coverage"] for one in broken["intervals"]]
+    assert decided(lines)[-1]["limits"][-1] == "outside-band"
+    assert max(one["multiple"] for one in decided(lines)[-1]["intervals"]) > 2.0
+    ledger = backtest_of(wary, tape, SHAKEN)
+    assert [line["equity"] for line in decided(lines)] == ledger.equity.tolist()
+    assert [quantities(line) for line in decided(lines)] == ledger.quantity.tolist()
+    text = "\n".join(message.text for message in phone)
+    assert "account: coverage, so reduce only (coverage is broken)" in text
+    assert "account: outside-band, so reduce only (intervals are stretched" in text
+
+
+def test_a_model_that_expires_adds_nothing_and_is_flat_after_the_grace_period(
+    server: Server, study: Study, tape: Tape, clock: SteppedClock, phone: list[Message]
+) -> None:
+    trained_until = Bundle.load(bundle_folder(study)).trained_until
+    expires_at = start_of(tape) + 5 * MINUTE
+    old = with_limits(
+        study,
+        trading={"expires_after_bars": (expires_at - trained_until) // MINUTE},
+        limits={"grace_minutes": 4.0},
+    )
+
+    async def script(trader: Trader) -> None:
+        await trader.closes(1, 11)
+
+    async def more(trader: Trader) -> None:
+        await trader.closes(12, 13)
+
+    trade(old, tape, clock, script)
+    trade(old, tape, clock, more)
+
+    lines = on_record(old)
+    assert reached(lines) == {"model-expired": (expires_at, "reduce only, flatten after the grace period")}
+    assert added(lines, 0) != []
+    assert added(lines, expires_at) == []
+    held = {line["closed_at"]: any(quantities(line)) for line in decided(lines)}
+    assert [at for at, is_held in held.items() if at > start_of(tape) + MINUTE and not is_held] == [
+        start_of(tape) + k * MINUTE for k in range(10, 14)
+    ]
+    ended = [line["closed_at"] for line in lines if line["kind"] == "grace-ended"]
+    assert ended == [expires_at + 4 * MINUTE]
+    text = "\n".join(message.text for message in phone)
+    assert "account: model-expired, so reduce only, flatten after the grace period" in text
+
+
+def test_people_are_told_that_the_feed_is_stale(
+    server: Server, study: Study, tape: Tape, clock: SteppedClock, phone: list[Message]
+) -> None:
     async def script(trader: Trader) -> None:
         await trader.closes(1, 2)
         with server.down():
@@ -219,7 +320,7 @@ def test_people_are_told_that_the_feed_is_stale(
 
     done = [line["what"] for line in on_record(study) if line["kind"] == "session"]
     assert done == ["started", "objection", "objection", "feed is stale", "feed is back", "stopped"]
-    text = "\n".join(message.text for message in told)
+    text = "\n".join(message.text for message in phone)
     assert "feed is stale" in text
     assert "feed is back" in text
     assert "there is no evaluation" in text

@@ -9,6 +9,7 @@ from longshort.base.errors import DataError
 from longshort.base.journal import Journal
 from longshort.base.settings import Study
 from longshort.data.bars import Bars
+from longshort.models.forecast import Forecast
 from longshort.policy.exposure import Wishes
 from longshort.study.following import Following
 from longshort.trading.diary import Diary, Line
@@ -24,9 +25,12 @@ class FollowedMind:
     def __init__(self, following: Following) -> None:
         self._following = following
 
+        self.forecast: Forecast | None = None
+
     def step(self, row: Bars, past: Bars | None) -> Wishes:
-        """The wishes at one more closed row."""
-        return self._following.step(row, past)[1]
+        """The wishes at one more closed row; `forecast` is what they rest on."""
+        self.forecast, wishes = self._following.step(row, past)
+        return wishes
 
 
 def open_account(study: Study, watch: Watch, diary: Diary, heard: Journal) -> PaperAccount:

@@ -85,6 +85,7 @@ class PaperSession:
             await self._prepare()
             notices = FileJournal(self.folder / NOTICES)
             self._notifier = Notifier(self.study.notify, notices, self.study.folder)
+            self._papers = papers(self.study)
             self.account = open_account(self.study, self._watch, diary, self._notifier)
             try:
                 known = await self.account.start()
@@ -193,6 +194,7 @@ class PaperSession:
             missed=f"it came {late_s:,.1f} s after the close" if late_s > self._pace.late_s else "",
             killed=pulled.words if pulled else "",
             rearmed_at=self._switch.rearmed_at,
+            expires_at=self._papers.expires_at,
         )
 
     def _tell(self, account: PaperAccount) -> None:
@@ -259,7 +261,7 @@ class PaperSession:
 
     def _warn(self, account: PaperAccount) -> None:
         """Show what speaks for the model and what against it; trading on paper goes on all the same."""
-        held, now = papers(self.study), self.now()
+        held, now = self._papers, self.now()
         for line in told(held, now):
             note(line)
         for one in objections(held, now):

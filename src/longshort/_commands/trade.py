@@ -15,10 +15,12 @@ from longshort.base.journal import FileJournal, LimitReached, MemoryJournal, Ord
 from longshort.base.settings import Study
 from longshort.base.trading import LimitSettings
 from longshort.data.bars import Bars
+from longshort.models.forecast import Forecast
 from longshort.models.opponents.catalog import model_name
 from longshort.policy.decider import Decider
 from longshort.policy.exposure import Exposure, Wishes
 from longshort.policy.ledger import Ledger
+from longshort.policy.limits.intervals import forecast_of
 from longshort.policy.limits.limited import Limited
 from longshort.policy.limits.limiter import Limits
 from longshort.policy.limits.state import LimitState
@@ -146,6 +148,11 @@ class _Reported:
         self._report = report
         self._done = 0
 
+    @property
+    def forecast(self) -> Forecast | None:
+        """What the pilot believed at the last close."""
+        return forecast_of(self._pilot)
+
     def on_close(self, bars: Bars) -> Wishes:
         """What the pilot says."""
         self._done += 1
@@ -199,16 +206,6 @@ def _write(run: Run, sheet: TearSheet, found: Dissection) -> None:
     run.write_page("tearsheet.html", render_tearsheet(sheet))
 
 
-def _unwatched(limits: LimitSettings) -> tuple[str, ...]:
-    """What a reader must know of limits that only a live monitor can judge."""
-    if not limits.coverage_stop and not limits.max_band_multiple:
-        return ()
-    return (
-        "Limits on coverage or on the width of intervals are on, and nobody measures these in a backtest: "
-        "nothing was added to any position.",
-    )
-
-
 def _sheet(market: Market, money: Money, ledger: Ledger, run: Run, found: Dissection) -> TearSheet:
     broker = money.broker
     assert broker is not None
@@ -224,6 +221,6 @@ def _sheet(market: Market, money: Money, ledger: Ledger, run: Run, found: Dissec
         settings=market.study.model_dump(mode="json"),
         hashes=run.hashes,
         versions=versions(),
-        notes=(OUT_OF_SAMPLE, *broker.notes, *_unwatched(market.study.limits)),
+        notes=(OUT_OF_SAMPLE, *broker.notes),
         sections=sections_of(found, bars.instruments[0].settle, f"{broker.execution.interval} bars"),
     )

@@ -11,6 +11,7 @@ from longshort.base.journal import Event, Filled, Liquidated
 from longshort.policy import booking
 from longshort.policy.contract import LIQUIDATION, RAW, UNITS
 from longshort.policy.ledger import BY_ORDER
+from longshort.policy.limits.intervals import told
 from longshort.trading.coins import Coin
 from longshort.trading.growing import GrowingBooks
 from longshort.trading.guarded import Guarded
@@ -45,6 +46,7 @@ def decision_line(mind: Guarded, books: GrowingBooks, at: int) -> dict[str, Any]
         "passed": mind.passed._asdict(),
         "orders": [_order(books, books.coins[asset], at) for asset in books.waiting],
         "limits": sorted(state.active),
+        "intervals": told(mind.watch),
     }
 
 

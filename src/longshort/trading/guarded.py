@@ -18,6 +18,7 @@ from longshort.data.bars import Bars
 from longshort.policy.contract import UNITS
 from longshort.policy.exposure import Wishes
 from longshort.policy.limits.breaches import Health
+from longshort.policy.limits.intervals import IntervalWatch, forecast_of
 from longshort.policy.limits.limited import bars_health, held_notional
 from longshort.policy.limits.limiter import Limits
 from longshort.policy.limits.state import BEFORE, AccountState
@@ -35,11 +36,15 @@ class Mind(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circumstances:
-    """What a decision depends on beside bars and account; `missed` says why it is not followed (empty: it is)."""
+    """What a decision depends on beside bars and account; `missed` says why it is not followed (empty: it is).
+
+    `expires_at` is when the model is too old to be believed; None: it has no expiry.
+    """
 
     missed: str = ""
     killed: str = ""
     rearmed_at: int = BEFORE
+    expires_at: int | None = None
 
 
 class Guarded:
@@ -49,6 +54,7 @@ class Guarded:
         self.limits = limits
         self._mind = mind
         self._books = books
+        self.watch = IntervalWatch()
         self._missing = np.zeros(len(books.coins))
         self._earned, self._fills = np.zeros(len(books.coins)), 0
         self.past: Bars | None = None
@@ -62,6 +68,7 @@ class Guarded:
         """What is left of the wishes; those of a missed decision leave positions and their exits as they are."""
         self.wished = self._mind.step(bars, self.past)
         self.circumstances = self.ask()
+        self.watch.on_close(bars, forecast_of(self._mind))
         gated = self.limits.gate(self._account(int(bars.closed_at[0])), self._followed(), self._health(bars))
         self.events = gated.events
         self.passed = self._unchanged() if self.circumstances.missed else gated.wishes
@@ -76,8 +83,13 @@ class Guarded:
 
     def _health(self, bars: Bars) -> Health:
         self._missing = np.where(bars.present[0] | ~bars.listed[0], 0.0, self._missing + 1.0)
-        health = bars_health(bars, self._missing)
-        return replace(health, killed=self.circumstances.killed, rearmed_at=self.circumstances.rearmed_at)
+        told = self.circumstances
+        return replace(
+            self.watch.judged(bars_health(bars, self._missing)),
+            model_expires_at=told.expires_at,
+            killed=told.killed,
+            rearmed_at=told.rearmed_at,
+        )
 
     def _account(self, closed_at: int) -> AccountState:
         """The account at the close that has just been written down."""

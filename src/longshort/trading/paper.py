@@ -36,15 +36,15 @@ from longshort.trading.events import CLOSED, OPENED
 from longshort.trading.growing import GrowingBooks
 from longshort.trading.guarded import Circumstances, Guarded, Mind
 from longshort.trading.live_events import AFTER_CLOSE, LiveClosed, LiveOpened
+from longshort.trading.missed import CUT_OFF
 from longshort.trading.node import PaperNode
 from longshort.trading.rows import differing, from_line, instrument_line, joined, to_line
 from longshort.trading.strategy import PilotStrategy
 
-FORMAT = 1
+FORMAT = 2
 BEGUN, ROW, OPENING, TRANSFER, DECIDED = "begun", "row", "opening", "transfer", "decided"
 INPUTS = (ROW, OPENING, TRANSFER)
 REHEARSED = 6  # rows
-CUT_OFF = "the session ended before it was on record"
 
 Ask = Callable[[int], Circumstances]
 
@@ -192,7 +192,7 @@ class PaperAccount:
         for line in self._expected:
             if line["kind"] == DECIDED:
                 return Circumstances(**line["circumstances"])
-        return Circumstances(missed=CUT_OFF)
+        return Circumstances(missed=CUT_OFF, expires_at=self._asked.expires_at)
 
     def _correct(self, changed: Sequence[Bars], at: int) -> None:
         """Put rows that have changed in the place of those that were believed; charge funding that came late."""

@@ -15,12 +15,14 @@ from jaxtyping import Bool
 
 from longshort.base.errors import DataError
 from longshort.data.bars import Bars
+from longshort.models.forecast import Forecast
 from longshort.policy.contract import UNITS
 from longshort.policy.exposure import Exposure, Wishes
 from longshort.study.following import Following
 from longshort.study.gap import Booked, BookedFill
 from longshort.trading.diary import NAME, Line
-from longshort.trading.paper import BEGUN, CUT_OFF, DECIDED, ROW
+from longshort.trading.missed import cause_of
+from longshort.trading.paper import BEGUN, DECIDED, ROW
 from longshort.trading.rows import from_line, joined
 
 FILLED, LIQUIDATED, FUNDING = "filled", "liquidated", "funding"
@@ -30,14 +32,18 @@ FILLED, LIQUIDATED, FUNDING = "filled", "liquidated", "funding"
 class Recollection:
     """A session: the rows as they came, what had changed before each, its decisions, and what it booked.
 
-    `late` are the closes whose decision came too late to be followed.
+    `missed` says of each close which cause its missed decision counts under, "" where it was followed.
     """
 
     rows: tuple[Bars, ...]
     changed: tuple[tuple[Bars, ...], ...]
     passed: Exposure
-    late: Bool[np.ndarray, " time"]
+    missed: tuple[str, ...]
     booked: Booked
+
+    def missed_by(self, cause: str) -> Bool[np.ndarray, " time"]:
+        """The closes whose decisions were missed for a cause."""
+        return np.array([one == cause for one in self.missed], dtype=np.bool_)
 
     @property
     def bars(self) -> Bars:
@@ -71,7 +77,7 @@ def recollect(lines: Sequence[Line], pattern: Bars, starting_balance: float) -> 
             rows=tuple(from_line(line, pattern) for line in told),
             changed=tuple(tuple(from_line(one, pattern) for one in line["changed"]) for line in told),
             passed=_passed(decided, pattern.symbols),
-            late=np.array([line["circumstances"]["missed"] not in ("", CUT_OFF) for line in decided]),
+            missed=tuple(cause_of(line["circumstances"]["missed"]) for line in decided),
             booked=_booked(lines, decided, pattern.symbols, starting_balance),
         )
     except (KeyError, ValueError, TypeError) as error:
@@ -85,6 +91,7 @@ class Retold:
         self._following, self._session = following, session
         self._known = [warm]
         self._row = 0
+        self.forecast: Forecast | None = None
 
     def on_close(self, bars: Bars) -> Wishes:
         """The wishes at the next row; `bars` only says that it has closed."""
@@ -95,7 +102,8 @@ class Retold:
         row = self._session.rows[t]
         self._known.append(row)
         self._row += 1
-        return self._following.step(row, past)[1]
+        self.forecast, wishes = self._following.step(row, past)
+        return wishes
 
 
 class Stepped:
@@ -103,10 +111,12 @@ class Stepped:
 
     def __init__(self, following: Following) -> None:
         self._following = following
+        self.forecast: Forecast | None = None
 
     def on_close(self, bars: Bars) -> Wishes:
         """The wishes at one more closed row."""
-        return self._following.step(bars)[1]
+        self.forecast, wishes = self._following.step(bars)
+        return wishes
 
 
 def corrected(known: Bars, changed: Sequence[Bars]) -> Bars:

@@ -103,15 +103,25 @@ class CoverageMonitor:
         if self._place == 2 * self.watch.horizon_bars - 1:
             self._place, self._missed, self._scored = 0, 0.0, 0
 
+    @property
+    def word(self) -> Coverage:
+        """The word alone, without its evidence: cheap enough for every close."""
+        return self._word(float(self._wealth.mean(axis=1).max()))
+
+    @property
+    def recent(self) -> Float64[np.ndarray, " known"]:
+        """The share of the coins that missed, of the last instants with a known outcome."""
+        recent = np.array(self._recent, dtype=np.float64)
+        return recent[~np.isnan(recent)]
+
     def seen(self) -> Seen:
         """What there is to say now."""
-        recent = np.array(self._recent)
-        recent = recent[~np.isnan(recent)]
+        recent = self.recent
         low, high = self._band(recent)
         alarm = self._alarm(self.watch.drifting_every_bars)
         narrow, wide = (self._wealth.mean(axis=1) / alarm).tolist()
         return Seen(
-            word=self._word(max(narrow, wide) * alarm),
+            word=self.word,
             coverage=1.0 - float(recent.mean()) if len(recent) else nan,
             low=low,
             high=high,

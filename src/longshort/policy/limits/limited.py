@@ -1,7 +1,8 @@
 """A pilot behind its limits, for the backtest: the account is read from the very tables that booking fills in.
 
 The engine attaches its desk and books once, before the first close. What was let through is recorded, so that the
-vectorised ledger can book the same wishes. Live sessions call `Limits.gate` themselves, with a health of their own.
+vectorised ledger can book the same wishes. Live sessions call `Limits.gate` themselves, with a health of their own,
+and watch the intervals of the model with the same object.
 """
 
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from longshort.policy.contract import UNITS, Books, Desk
 from longshort.policy.decider import Decider
 from longshort.policy.exposure import Exposure, Wishes
 from longshort.policy.limits.breaches import Health
+from longshort.policy.limits.intervals import IntervalWatch, forecast_of
 from longshort.policy.limits.limiter import Limits
 from longshort.policy.limits.state import BEFORE, AccountState
 
@@ -47,7 +49,7 @@ class Reading:
 
 
 class Limited:
-    """A pilot whose wishes pass the limits; `judge` may say what bars do not tell, of forecasts and models."""
+    """A pilot whose wishes pass the limits; `judge` may say what neither bars nor forecasts tell."""
 
     def __init__(
         self, pilot: Decider, limits: Limits, journal: Journal | None = None, judge: Judge | None = None
@@ -56,6 +58,8 @@ class Limited:
         self._pilot = pilot
         self._journal = journal or MemoryJournal()
         self._judge = judge
+        settings = limits.settings
+        self._watch = IntervalWatch() if settings.max_band_multiple or settings.coverage_stop else None
         self._reading: Reading | None = None
         self._missing = np.zeros(len(limits.state.symbols))
         self._closed_at: list[int] = []
@@ -94,6 +98,9 @@ class Limited:
     def _health(self, bars: Bars) -> Health:
         self._missing = np.where(bars.present[0] | ~bars.listed[0], 0.0, self._missing + 1.0)
         health = bars_health(bars, self._missing)
+        if self._watch is not None:
+            self._watch.on_close(bars, forecast_of(self._pilot))
+            health = self._watch.judged(health)
         return self._judge(bars, health) if self._judge else health
 
 
@@ -109,7 +116,7 @@ def held_notional(desk: Desk) -> Float64[np.ndarray, " asset"]:
 def bars_health(bars: Bars, missing: Float64[np.ndarray, " asset"]) -> Health:
     """What one closed row tells of itself; `missing` counts the bars that each coin lacks up to now.
 
-    Of the model it tells nothing: a limit on bands or coverage, switched on, then adds no exposure.
+    Of the model it tells nothing: that is `IntervalWatch`.
     """
     return Health(
         stale_bars=missing,
