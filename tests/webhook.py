@@ -26,7 +26,7 @@ class Webhook:
                 self.send_response(web.status)
                 self.end_headers()
 
-            def log_message(self, *_: object) -> None:
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 its base calls it so
                 pass
 
         self.server = HTTPServer(("127.0.0.1", 0), Handler)

@@ -83,7 +83,7 @@ def venue_of(study: Study) -> str:
 
 
 def forecast_lines(seen: Seen) -> list[Line]:
-    """One line per coin and horizon: what is believed, of which close, and whether it came late or has no bar."""
+    """One line per coin and horizon: what is believed, of which close, whether it came late, and what was not told."""
     at = datetime.fromtimestamp(seen.close.closed_at // SECOND, UTC).isoformat()
     prices = dict(zip(seen.row.symbols, seen.row.close[0].tolist(), strict=True))
     present = dict(zip(seen.row.symbols, seen.row.present[0].tolist(), strict=True))
@@ -94,6 +94,7 @@ def forecast_lines(seen: Seen) -> list[Line]:
             "closed_at": at,
             "price": prices[symbol],
             "absent": not present[symbol],
+            "unknown": list(seen.unknown[symbol]),
             "late": seen.is_late,
             "delay_s": round(seen.close.delay_s, 3),
         }
@@ -153,6 +154,10 @@ def _remark(lines: Sequence[Line]) -> str:
     absent = list(dict.fromkeys(line["symbol"] for line in lines if line["absent"]))
     said = [f"late: {ago(lines[0]['delay_s'])} after its close"] if lines[0]["late"] else []
     said += [f"no bar in time: {', '.join(absent)}"] if absent else []
+    unknown = {measure: None for line in lines for measure in line["unknown"]}
+    for measure in unknown:
+        coins = dict.fromkeys(line["symbol"] for line in lines if measure in line["unknown"])
+        said.append(f"{measure} not told yet: {', '.join(coins)}")
     return "; ".join(said)
 
 

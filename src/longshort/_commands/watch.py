@@ -4,10 +4,11 @@ The lake is brought up to date first, the features go on from the bundle's memor
 stepped as it comes. `forecast --follow` and `signals --follow` both look through here.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from longshort.connect.exchange import Exchange
 from longshort.data.bars import Bars
 from longshort.data.certificate.patterns import dead_bars
 from longshort.data.closing import Close, Closing, Patience, bring_up
+from longshort.data.gauges import MEASURES
 from longshort.data.lake import Lake, Measure, Series
 from longshort.data.market import columns_of, find_lake
 from longshort.data.tail import MILLISECOND, Tail
@@ -39,22 +41,23 @@ LATE_S = 2.0  # a forecast that comes later than this after its close says so
 KEPT_CONTEXTS = (
     3  # how many contexts of a network the bars in memory reach back: what may have to be stepped again
 )
-MEASURED: dict[str, Measure] = {
-    "funding": "funding",
-    "mark_close": "mark",
-    "index_close": "index",
-    "open_interest": "open-interest",
-}
+MEASURED: Mapping[str, Measure] = MappingProxyType(
+    {"funding": "funding", **MEASURES}
+)  # by what features need
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """One close: when its bars were there, its row, what is believed, and what is wished."""
+    """One close: when its bars were there, its row, what is believed, and what is wished.
+
+    `unknown` says of each coin which records that the features read have not told this close yet.
+    """
 
     close: Close
     row: Bars
     forecast: Forecast
     wishes: Wishes
+    unknown: Mapping[str, tuple[Measure, ...]]
 
     @property
     def is_late(self) -> bool:
@@ -125,20 +128,45 @@ class Watch:
     ) -> AsyncGenerator[Seen]:
         """Every close after `after`, for ever, each with all coins; `steering` may hold something already."""
         after = int(self.bars.closed_at[-1]) if after is None else after
-        known = self.bars.until(after)
-        following = Following(self.trained, steering or steering_of(self.study, self.bars), known)
+        steering = steering or steering_of(self.study, self.bars)
+        following = Following(self.trained, steering, self.bars.until(after))
         tail = Tail(self._lake, self.study.data, self.bars, rows=KEPT_CONTEXTS * self.trained.context_rows)
         closing = Closing(self._exchange, tail, self.wish, lake=self._lake, patience=self._patience, say=note)
         async with aclosing(closing.closes(after)) as closes:
             async for close in closes:
+                if close.changed_at is not None and close.changed_at <= following.needed_from:
+                    following = self._anew(steering, close.changed_at)
                 yield self._seen(following, tail, close)
+
+    def _anew(self, steering: Steering, changed_at: int) -> Following:
+        """A following that has seen nothing of what changed: it can be put back to before that."""
+        bars = load_bars(self.study)
+        memory = self.trained.memory
+        since = int(memory["last_closed_at"][0]) if memory else int(bars.closed_at[0])
+        earliest = since + self.trained.context_rows * bars.interval.ns
+        return Following(self.trained, steering, bars.until(max(changed_at - bars.interval.ns, earliest)))
 
     def _seen(self, following: Following, tail: Tail, close: Close) -> Seen:
         bars = with_news(tail.lay(), self.study)
         t = int(np.searchsorted(bars.closed_at, close.closed_at))
         row = bars[t : t + 1]
         forecast, wishes = following.step(row, None if close.changed_at is None else bars[:t])
-        return Seen(close=close, row=row, forecast=forecast, wishes=wishes)
+        unknown = {symbol: self._unknown(tail, row, symbol) for symbol in row.symbols}
+        return Seen(close=close, row=row, forecast=forecast, wishes=wishes, unknown=unknown)
+
+    def _unknown(self, tail: Tail, row: Bars, symbol: str) -> tuple[Measure, ...]:
+        asset, at = row.symbols.index(symbol), int(row.closed_at[0])
+        known = {"funding": row.funding_covered} | {
+            measure: np.isfinite(row.gauge(gauge)) for gauge, measure in MEASURES.items()
+        }
+        return tuple(
+            measure
+            for measure in self.wish.measures
+            if measure != "bars"
+            and (series := tail.of(symbol, measure))
+            and not (series.interval and at % series.interval.ns)  # sampled less often: not due
+            and not known[measure][0, asset]
+        )
 
 
 def _wish(study: Study, lake: Lake) -> Wish:

@@ -7,9 +7,10 @@ a bar counts once the venue says that it is over.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from longshort.base.clock import HOUR, MINUTE, SECOND
 from longshort.base.errors import DataError, VenueError
@@ -27,6 +28,8 @@ POLL_S = 0.2  # how soon a clock that was moved is noticed
 AGAIN_S = 0.3  # between two questions for the same bar
 LEAVE_S = 5.0  # for the last fetch, when all is over
 CLOCK_EVERY_S = 600.0  # how often the venue's clock is read
+# what belongs to a close may be stamped with it, or a little later
+AFTER: Mapping[Measure, int] = MappingProxyType({"funding": MINUTE, "open-interest": 1})
 
 Say = Callable[[str], None]
 
@@ -167,18 +170,14 @@ class Closing:
         coming = follow_bars(self._exchange, listing, self._tail.interval, self._told_to[symbol])
         async with aclosing(coming) as arrivals:
             async for arrival in arrivals:
-                self._take(series, self._tail.put(series, arrival.rows))
+                self._take(self._tail.put(series, arrival.rows))
                 self._told_to[symbol] = max(self._told_to[symbol], arrival.window.to_at)
                 self._news.set()
 
-    def _take(self, series: Series, changed_from: int | None) -> None:
+    def _take(self, changed_at: int | None) -> None:
         """Remember the first close that has to be read again."""
-        if changed_from is None:
-            return
-        is_price = series.measure in ("bars", "mark", "index")
-        closed_at = changed_from + self._step if is_price else -(-changed_from // self._step) * self._step
-        if closed_at <= self._handed_to:
-            self._changed_at = min(closed_at, self._changed_at or closed_at)
+        if changed_at is not None and changed_at <= self._handed_to:
+            self._changed_at = min(changed_at, self._changed_at or changed_at)
 
     async def _ask(self, closed_at: int) -> None:
         """Ask the record for what is missing at a close, until it is there."""
@@ -192,7 +191,7 @@ class Closing:
             with unless_refused():
                 listing = self._listings[symbol]
                 rows = await page(self._exchange, "bars", listing, self._tail.interval, window)
-                self._take(series, self._tail.put(series, rows))
+                self._take(self._tail.put(series, rows))
                 if len(rows):
                     self._told_to[symbol] = max(self._told_to[symbol], closed_at)
                     self._news.set()
@@ -200,17 +199,17 @@ class Closing:
             await asyncio.sleep(AGAIN_S)
 
     async def _ask_other(self, symbol: str, measure: Measure, closed_at: int) -> None:
-        """Once: funding that is settled a little later is unknown at this close, and known at the next."""
+        """Once: what is told a little later is unknown at this close, and known at the next."""
         series = self._tail.of(symbol, measure)
         if series is None:
             return
         since = max(
             self._tail.last_at(series) + 1, closed_at + 1 - span(self._exchange, measure, series.interval)
         )
-        window = Window(since, closed_at + (measure == "funding") * MINUTE)
+        window = Window(since, closed_at + AFTER.get(measure, 0))
         with unless_refused():
             rows = await page(self._exchange, measure, self._listings[symbol], series.interval, window)
-            self._take(series, self._tail.put(series, rows))
+            self._take(self._tail.put(series, rows))
 
     async def _keep(self) -> None:
         """Bring the lake up to date now and then; where the record differs from the stream, the record counts."""
@@ -218,9 +217,7 @@ class Closing:
             await asyncio.sleep(self._patience.keep_every_s)
             with unless_refused():
                 await bring_up(self._exchange, self._lake, self._wish, self._say)
-            changed_at = self._tail.refresh()
-            if changed_at is not None and changed_at < self._handed_to:
-                self._changed_at = min(changed_at, self._changed_at or changed_at)
+            self._take(self._tail.refresh())
 
     async def _read_clock(self) -> None:
         before = self._exchange.timing.now()

@@ -15,11 +15,17 @@ from longshort.base.settings import DataSettings
 from longshort.data.bars import Bars
 from longshort.data.certificate.cleaning import TRAILING_BARS, clean
 from longshort.data.certificate.patterns import dead_bars
+from longshort.data.funding import Settlements, settle_on_grid
 from longshort.data.lake import Lake, Measure, Series, merge_rows
 from longshort.data.market import Columns, columns_of, lay
 
 MILLISECOND = 1_000_000
 SPARE_BARS = 512  # bars that may be absent among those that a trailing scale counts
+PRICES: tuple[Measure, ...] = (
+    "bars",
+    "mark",
+    "index",
+)  # known when their bar is over; samples at their instant
 FUNDED_DAYS = 30  # of settlements and samples: more than tells how often they come
 
 
@@ -57,7 +63,7 @@ class Tail(Lake):
         return max(self.last_at(series) for series in self._columns.bars) + self.interval.ns
 
     def put(self, series: Series, rows: pl.DataFrame) -> int | None:
-        """Take rows that were told; the first instant at which that changed anything, None for no change."""
+        """Take rows that were told; the first close whose bars read otherwise now, None where none does."""
         old = self._rows[series]
         instant, *values = old.columns
         beside = rows.join(old, on=instant, how="left", suffix="_before")
@@ -66,14 +72,29 @@ class Tail(Lake):
         if not len(changed):
             return None
         self._rows[series] = merge_rows(old, rows, where=str(series), replace=True).rows
-        return int(changed.to_numpy().min()) * MILLISECOND
+        if series.interval is None:
+            return self._funded_otherwise(old, self._rows[series])
+        known_at = int(changed.to_numpy().min()) * MILLISECOND + series.interval.ns * (
+            series.measure in PRICES
+        )
+        return -(-known_at // self.interval.ns) * self.interval.ns
 
     def refresh(self) -> int | None:
-        """Take what the lake holds by now; the first instant at which that changed anything."""
+        """Take what the lake holds by now; the first close whose bars read otherwise."""
         floor = self.closed_to - self._reach
         told = [(series, _since(self._lake.read(series), floor)) for series in self._rows]
         changed = [at for series, rows in told if (at := self.put(series, rows)) is not None]
         return min(changed, default=None)
+
+    def _funded_otherwise(self, old: pl.DataFrame, new: pl.DataFrame) -> int | None:
+        """The first close at which a settlement is another, or is known to be missing or not."""
+        step = self.interval.ns
+        closes = np.arange(self.closed_to - self._reach, self.closed_to + 1, step, dtype=np.int64)
+        (rate, covered), (rate_now, covered_now) = (
+            settle_on_grid(_settlements(rows), closes, self.interval) for rows in (old, new)
+        )
+        differs = (covered != covered_now) | ~((rate == rate_now) | (np.isnan(rate) & np.isnan(rate_now)))
+        return int(closes[differs][0]) if differs.any() else None
 
     def lay(self) -> Bars:
         """The stretch as bars, cleaned as the study says; a coin without any is absent throughout."""
@@ -92,6 +113,11 @@ class Tail(Lake):
 
 def _since(rows: pl.DataFrame, from_at: int) -> pl.DataFrame:
     return rows.filter(rows.to_series(0).to_physical() >= from_at // MILLISECOND)
+
+
+def _settlements(rows: pl.DataFrame) -> Settlements:
+    settled_at = rows["settled_at"].to_physical().to_numpy() * MILLISECOND
+    return Settlements(settled_at=settled_at, rate=rows["rate"].to_numpy())
 
 
 def _some(columns: Columns, chosen: list[int]) -> Columns:
