@@ -1,6 +1,7 @@
 """Paper trading decides, fills and pays as the backtest does, and its journal gives the account back."""
 
 import asyncio
+import json
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from longshort.connect.messages import Message
 from longshort.connect.routes import Route
 from longshort.models.bundle import Bundle
 from longshort.trading.diary import NAME, Line, open_diary
+from longshort.trading.missed import cause_of
 from tests.loopback import Server, Tape, loopback
 from tests.paper import (
     SETTINGS,
@@ -156,6 +158,8 @@ def test_a_kill_and_a_silence_cost_decisions_and_nothing_else(
     ]
     away = [start_of(tape) + k * MINUTE for k in (*range(2, 7), *range(10, CLOSES + 1))]
     assert missed(lines) == [*missed(before), *away]
+    reasons = [line["circumstances"]["missed"] for line in decided(lines) if line["closed_at"] in away]
+    assert [cause_of(reason) for reason in reasons] == ["signal"] * 5 + ["data"] * (CLOSES - 9)
     ledger = backtest_of(study, tape, total, missed(lines))
     assert [quantities(line) for line in decided(lines)] == ledger.quantity.tolist()
     equity = [line["equity"] for line in decided(lines)]
@@ -201,6 +205,37 @@ def test_commands_from_another_terminal_are_followed(
     assert "Stopped. Positions stay as they are" in err
     with pytest.raises(DataError, match="no paper session of this study is running"):
         paper_desk.stop(study)
+
+
+def test_status_says_how_the_model_does_and_what_its_papers_say(
+    server: Server, study: Study, tape: Tape, clock: SteppedClock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def script(trader: Trader) -> None:
+        await trader.closes(1, 5)
+
+    lines = trade(study, tape, clock, script)
+    capsys.readouterr()
+
+    paper_desk.status(study)
+    paper_desk.status(study, as_json=True)
+
+    *page, last = capsys.readouterr().out.splitlines()
+    words, plain = " ".join(" ".join(page).split()), json.loads(last)
+    for position, close in zip(plain["positions"], (40_000.0, 4_000.0), strict=True):
+        assert position["entry"] == pytest.approx(close, rel=0.1)
+    assert [one["bars"] for one in plain["intervals"]] == [4, 1, 0]
+    assert plain["intervals"] == decided(lines)[-1]["intervals"]
+    assert f"1 bar {plain['intervals'][0]['multiple']:.2f} x" in words
+    assert "24 bars 1.00 x 0 as it should be" in words
+    assert [(one["paper"], one["objection"]) for one in plain["papers"]] == [
+        ("data certificate", ""),
+        ("model", "expired"),
+        ("evaluation", "missing"),
+        ("audit", "missing"),
+    ]
+    assert "model expired: the model expired at 2023-11-17 09:00Z. Run `longshort train STUDY`." in words
+    assert "data certificate clean" in words
+    assert len(page) < 40
 
 
 def with_limits(study: Study, **changed: Any) -> Study:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,15 @@ def paper_folder(study: Study) -> Path:
 
 
 def status(study: Study, *, as_json: bool = False) -> None:
-    """Say how a paper account stands; raise `DataError` where there is none."""
+    """Say how a paper account stands, and its model; raise `DataError` where there is none."""
+    from longshort._commands import paper_model  # it loads torch, which the other commands do without
+
     told = status_of(study)
+    of_model = paper_model.papers_told(study, SystemClock().now())
     if as_json:
-        emit_json(told)
+        emit_json(told | {"papers": [asdict(one) for one in of_model]})
         return
-    say_table("paper account", ("", ">"), [(name, text) for name, text in _facts(told)])
+    say_table("paper account", ("what", ">now"), [(name, text) for name, text in _facts(told)])
     rows = [
         (
             p["symbol"],
@@ -44,6 +48,9 @@ def status(study: Study, *, as_json: bool = False) -> None:
         say_table("positions", ("coin", ">contracts", ">entry", ">last close", ">profit"), rows)
     for order in told["orders"]:
         say(f"waits for the next opening price: {order['side']} {order['quantity']:g} {order['symbol']}")
+    if told["intervals"]:
+        paper_model.say_intervals(told["intervals"])
+    paper_model.say_papers(of_model)
 
 
 def status_of(study: Study) -> Line:
@@ -68,6 +75,7 @@ def status_of(study: Study) -> Line:
         "positions": last["positions"],
         "orders": last["orders"] if _still_wait(last, fill) else [],
         "limits": last["limits"],
+        "intervals": last.get("intervals", []),
         "switch": pulled.words if pulled else "",
         "last_missed": last.get("circumstances", {}).get("missed", ""),
     }

@@ -80,7 +80,7 @@ def _position(books: GrowingBooks, coin: Coin) -> dict[str, Any]:
     return {
         "symbol": coin.symbol,
         "quantity": contracts(coin, lots),
-        "entry": price(coin, float(held["entry"])) if lots else None,
+        "entry": float(held["entry"]) if lots else None,
         "price": price(coin, mark),
         "notional": booking.notional_units(lots, mark, terms) / UNITS if lots else 0.0,
         "profit": open_profit / UNITS,
