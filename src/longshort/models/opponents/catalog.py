@@ -42,7 +42,7 @@ def _late(module: str, name: str) -> Callable[[Horizons], Forecaster]:
     """A class of one of our modules, imported when it is needed: some bring heavy libraries along."""
 
     def make(horizons: Horizons) -> Forecaster:
-        return getattr(import_module(f"longshort.models.{module}"), name)(horizons)
+        return getattr(import_module(f"longshort.models.opponents.{module}"), name)(horizons)
 
     return make
 
