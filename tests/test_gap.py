@@ -23,11 +23,10 @@ from longshort.study.gap import (
     Gap,
     booked_of,
     differing_cells,
-    differing_closes,
     funding_due,
-    rebooked,
     split,
 )
+from longshort.study.rebooking import Decided, differing_closes, rebooked
 from longshort.study.transfers import book_with_transfers
 
 from .accounts import stormy_market, stormy_wishes
@@ -60,7 +59,7 @@ class Replay:
         self.rng = np.random.default_rng(seed)
         self.recorded = self.streamed = BARS
         self.decided = self.believed = self.passed = wishes(BARS, self.rng)
-        self.late = np.zeros(ROWS, dtype=np.bool_)
+        self.late = self.untold = np.zeros(ROWS, dtype=np.bool_)
         self.change: Callable[[Booked], Booked] = lambda booked: booked
         self.opened: Bars | None = None
         self.moved = NOTHING
@@ -70,12 +69,11 @@ class Replay:
         return self.change(replace(booked_of(ledger), moved=self.moved))
 
     def gap(self) -> Gap:
-        on_time, followed, moved = rebooked(
-            self.believed, self.passed, self.late, self.moved, partial(book, self.streamed)
-        )
+        decided = Decided(believed=self.believed, passed=self.passed, untold=self.untold, late=self.late)
+        streamed, on_time, followed, moved = rebooked(decided, self.moved, partial(book, self.streamed))
         accounts = Accounts(
             recorded=book(self.recorded, self.decided),
-            streamed=book(self.streamed, self.believed),
+            streamed=streamed,
             on_time=on_time,
             followed=followed,
             moved=moved,
@@ -97,6 +95,11 @@ def another_stream(replay: Replay) -> None:
 
 def other_decisions(replay: Replay) -> None:
     replay.passed = wishes(BARS, replay.rng)
+
+
+def bars_too_late(replay: Replay) -> None:
+    late_decisions(replay)
+    replay.untold, replay.late = replay.late, replay.untold
 
 
 def late_decisions(replay: Replay) -> None:
@@ -137,6 +140,7 @@ def other_funding(replay: Replay) -> None:
 
 CHANGES: dict[str, Callable[[Replay], None]] = {
     "data": another_stream,
+    "data (missed)": bars_too_late,
     "signal": other_decisions,
     "latency": late_decisions,
     "transfer": money_by_hand,
@@ -159,11 +163,11 @@ def test_a_session_that_went_as_the_backtest_has_no_gap(seed: int) -> None:
     assert [part.count for part in gap.parts] == [0] * len(CAUSES)
 
 
-@pytest.mark.parametrize("cause", CAUSES)
+@pytest.mark.parametrize("change", CHANGES)
 @given(seed=SEEDS)
-def test_one_change_shows_in_its_own_part_alone(cause: str, seed: int) -> None:
-    replay = Replay(seed)
-    CHANGES[cause](replay)
+def test_one_change_shows_in_its_own_part_alone(change: str, seed: int) -> None:
+    replay, cause = Replay(seed), change.split(maxsplit=1)[0]
+    CHANGES[change](replay)
 
     gap = replay.gap()
 
@@ -218,12 +222,14 @@ def test_a_fill_a_dollar_worse_costs_its_quantity() -> None:
     assert found["fee"] == (pytest.approx(0.0, abs=1e-7), 0)
 
 
-def test_what_a_late_decision_costs_is_latency_and_what_a_lost_one_costs_is_signal() -> None:
-    lost, late = Replay(8), Replay(8)
+def test_what_a_missed_decision_costs_is_of_the_cause_that_it_was_missed_for() -> None:
+    lost, late, untold = Replay(8), Replay(8), Replay(8)
     late_decisions(late)
+    bars_too_late(untold)
     lost.passed = late.passed
 
     assert money(lost.gap())["signal"] == pytest.approx(money(late.gap())["latency"], abs=EXACT)
+    assert money(untold.gap())["data"] == pytest.approx(money(late.gap())["latency"], abs=EXACT)
     assert money(lost.gap())["latency"] == 0.0
 
 

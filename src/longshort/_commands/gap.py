@@ -27,11 +27,10 @@ from longshort.study.gap import (
     Counts,
     Gap,
     differing_cells,
-    differing_closes,
-    rebooked,
     split,
 )
 from longshort.study.market import load_bars
+from longshort.study.rebooking import Decided, differing_closes, rebooked
 from longshort.study.transfers import book_with_transfers
 from longshort.trading.recollection import Recollection, Retold, Stepped, journal_lines, recollect
 from longshort.trading.rows import instrument_of
@@ -99,17 +98,20 @@ def _replayed(study: Study, trained: Trained, session: Recollection, past: tuple
     )
     before = known[: len(known.until(int(recorded.closed_at[0]) - 1))]
     by_record, _ = _backtest(study, recorded, Stepped(_following(study, trained, before)))
-    by_stream, believed = _backtest(study, streamed, Retold(_following(study, trained, warm), warm, session))
-    book, by_hand = partial(_book, study, streamed), session.booked.moved
-    on_time, followed, moved = rebooked(believed, session.passed, session.late, by_hand, book)
+    _, believed = _backtest(study, streamed, Retold(_following(study, trained, warm), warm, session))
+    untold, late = session.missed_by("data"), session.missed_by("latency")
+    decided = Decided(believed=believed, passed=session.passed, untold=untold, late=late)
+    by_stream, on_time, followed, moved = rebooked(
+        decided, session.booked.moved, partial(_book, study, streamed)
+    )
     accounts = Accounts(
         recorded=by_record, streamed=by_stream, on_time=on_time, followed=followed, moved=moved
     )
     other = differing_closes(believed, session.passed)
     counts = Counts(
-        data=differing_cells(recorded, streamed),
-        signal=int((other & ~session.late).sum()),
-        latency=int((other & session.late).sum()),
+        data=differing_cells(recorded, streamed) + int((other & untold).sum()),
+        signal=int((other & ~untold & ~late).sum()),
+        latency=int((other & late).sum()),
     )
     gap = split(accounts, session.booked, streamed, study.costs.record, counts)
     return Replayed(gap=gap, first_at=int(recorded.closed_at[0]), last_at=int(recorded.closed_at[-1]))

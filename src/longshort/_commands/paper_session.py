@@ -39,6 +39,7 @@ from longshort.study.papers import papers
 from longshort.trading.accounting import contracts
 from longshort.trading.diary import Line, open_diary
 from longshort.trading.guarded import Circumstances
+from longshort.trading.missed import Misses
 from longshort.trading.paper import PaperAccount
 
 NOTICES = "notices.jsonl"
@@ -71,7 +72,7 @@ class PaperSession:
         self._watch = Watch(study, exchange)
         self._switch = KillSwitch(self.folder)
         self._interval = Interval.parse(study.data.interval)
-        self._ahead_ns = 0
+        self._ahead_ns = self._told_at = 0
         self._listings: dict[str, Listing] = {}
         self._asking: asyncio.Task[None] | None = None
         self.is_live = False
@@ -82,7 +83,9 @@ class PaperSession:
         """Trade until stopped, or for so many closes; raise `DataError` where somebody else does already."""
         with open_diary(self.folder) as diary:
             (self.folder / STOP).unlink(missing_ok=True)
+            began_at = self._exchange.timing.now()
             await self._prepare()
+            self._misses = Misses(began_at + self._ahead_ns, self._pace.late_s)
             notices = FileJournal(self.folder / NOTICES)
             self._notifier = Notifier(self.study.notify, notices, self.study.folder)
             self._papers = papers(self.study)
@@ -150,10 +153,12 @@ class PaperSession:
         wish = _with_funding(watch.wish, tail)
         closing = Closing(self._exchange, tail, wish, lake=lake, patience=self._pace.patience, say=note)
         done = 0
+        self._misses.wait(self.now())
         async with aclosing(closing.closes(after)) as closes:
             async for close in closes:
                 self._ahead_ns = closing.now() - self._exchange.timing.now()
                 self._on_close(account, close, tail)
+                self._misses.wait(self.now())
                 done += 1
                 if done == bars:
                     return
@@ -166,6 +171,7 @@ class PaperSession:
         past = None
         if close.changed_at is not None:
             past = bars[int(np.searchsorted(bars.closed_at, close.changed_at)) : t]
+        self._told_at = close.known_at
         account.on_row(bars[t : t + 1], past)
         self._tell(account)
         if self._asking is not None:
@@ -188,10 +194,9 @@ class PaperSession:
             await asyncio.sleep(OPENING_S)
 
     def _circumstances(self, closed_at: int) -> Circumstances:
-        late_s = (self.now() - closed_at) / SECOND
         pulled = self._switch.read()
         return Circumstances(
-            missed=f"it came {late_s:,.1f} s after the close" if late_s > self._pace.late_s else "",
+            missed=self._misses.why(closed_at, self._told_at, self.now()),
             killed=pulled.words if pulled else "",
             rearmed_at=self._switch.rearmed_at,
             expires_at=self._papers.expires_at,

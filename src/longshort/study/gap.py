@@ -5,26 +5,25 @@ order of `CAUSES`, and a cause gets what its step changes. What follows from a s
 is another) belongs to that step. Nothing here reads a journal or runs a model.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from math import fsum
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Float64, Int64
 
 from longshort.base.errors import DataError
 from longshort.base.instrument import Costs
 from longshort.data.bars import Bars
 from longshort.policy.contract import UNITS, contract_terms
-from longshort.policy.exposure import Exposure
 from longshort.policy.ledger import Ledger
 
 CAUSES = ("data", "signal", "latency", "transfer", "fill", "fee", "funding")
 MEANINGS = {  # with a number before them, a line of a terminal must hold them
-    "data": "bars came otherwise than on record",
+    "data": "bars came otherwise than on record, or late",
     "signal": "decisions differ, or were lost",
-    "latency": "decisions came too late to follow",
+    "latency": "decisions took too long to follow",
     "transfer": "money put in or taken out by hand",
     "fill": "fills at other prices, or of other sizes",
     "fee": "fees beyond the study's costs",
@@ -35,7 +34,6 @@ BPS = 1e4
 
 PerBar = Float64[np.ndarray, " time"]
 PerCoin = Float64[np.ndarray, "time asset"]
-Book = Callable[[Exposure, PerBar], Ledger]  # wishes, and what is moved by hand at the closes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +71,8 @@ class Accounts:
     """The five accounts between the record and the session, on the same closes.
 
     `recorded`: the record's bars and what is decided on them. `streamed`: the bars as they came, what is decided on
-    them, funding from the record. `on_time`: the session's decisions, those that came late as if they had not.
+    them, funding from the record, and no decision where they came too late. `on_time`: the session's decisions, those
+    that took too long as if they had not.
     `followed`: the session's decisions. `moved`: the same with what was put in and taken out by hand.
     """
 
@@ -124,22 +123,6 @@ class Counts:
     data: int = 0
     signal: int = 0
     latency: int = 0
-
-
-def rebooked(
-    streamed: Exposure, passed: Exposure, late: Bool[np.ndarray, " time"], moved: PerBar, book: Book
-) -> list[Ledger]:
-    """The accounts `on_time` (as if none were `late`), `followed` and `moved`, of what a session let `passed`."""
-    unhurried = late[:, None]
-    on_time = replace(
-        passed,
-        target=np.where(unhurried, streamed.target, passed.target),
-        stop=np.where(unhurried, streamed.stop, passed.stop),
-        take=np.where(unhurried, streamed.take, passed.take),
-    )
-    nothing = np.zeros_like(moved)
-    followed = book(passed, nothing)
-    return [book(on_time, nothing), followed, book(passed, moved) if moved.any() else followed]
 
 
 def split(accounts: Accounts, booked: Booked, bars: Bars, costs: Costs, counts: Counts) -> Gap:
@@ -217,12 +200,6 @@ def differing_cells(recorded: Bars, streamed: Bars) -> int:
         mine, theirs = getattr(recorded, name), getattr(streamed, name)
         cells |= (mine != theirs) & ~(np.isnan(mine) & np.isnan(theirs))
     return int(cells.sum())
-
-
-def differing_closes(first: Exposure, second: Exposure) -> Bool[np.ndarray, " time"]:
-    """The closes at which two exposures do not wish the same targets; NaN is the same as NaN."""
-    same = (first.target == second.target) | (np.isnan(first.target) & np.isnan(second.target))
-    return ~same.all(axis=1)
 
 
 def _more_fees(followed: Ledger, fills: Sequence[BookedFill], costs: Costs) -> list[float]:
