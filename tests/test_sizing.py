@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import integrate, optimize, special, stats
 
 from longshort.base.errors import DataError, StudyError
-from longshort.base.instrument import Costs
+from longshort.base.instrument import AccountTerms, Costs
 from longshort.base.journal import MemoryJournal
 from longshort.base.settings import Study
 from longshort.base.trading import PolicySettings
@@ -24,6 +24,7 @@ from longshort.models.heads.position import Zones
 from longshort.models.laws.mixture import NormalMixture
 from longshort.models.lstm import LSTMForecaster
 from longshort.models.opponents.catalog import model_name
+from longshort.policy.exposure import Exposure, Wishes
 from longshort.policy.ledger import run_ledger
 from longshort.policy.rules.carry import Carry
 from longshort.policy.rules.catalog import Rule, entry_side, within_limits
@@ -757,6 +758,51 @@ def test_the_policy_notices_the_very_exits_that_the_ledger_books() -> None:
     assert len(noticed) > 12
     assert sorted((e.symbol, e.which) for e in noticed) == sorted(booked.select("symbol", "cause").rows())
     assert {e.which for e in noticed} == {"stop", "take"}
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        AccountTerms(),
+        AccountTerms(latency_ms=1_000),
+        AccountTerms(execution="maker"),
+        AccountTerms(execution="maker, then taker", latency_ms=1_000),
+    ],
+)
+def test_an_account_whose_orders_fill_late_or_never_is_not_without_the_stop_it_was_given(
+    terms: AccountTerms,
+) -> None:
+    rule = rule_with(stop_multiple=0.3, take_multiple=0.5)
+    bars = BARS[200:440]
+    wishes = exposures(a_forecast(range(200, 440), drift=0.006), Steering(rule, BARS.symbols), SIGHT)
+
+    ledger = run_ledger(bars, wishes, rule.costs, account=terms)
+
+    carried = (ledger.quantity[:-1] != 0.0) & (ledger.quantity[1:] != 0.0)
+    assert carried.sum() > 20
+    assert np.isfinite(wishes.stop[:-1][carried]).all()
+
+
+def test_what_the_policy_holds_is_what_the_account_holds_unless_orders_fill_late() -> None:
+    rule = rule_with(stop_multiple=0.3, take_multiple=0.5)
+    steering, forecast = Steering(rule, BARS.symbols), a_forecast(range(200, 440), drift=0.006)
+    steering.warm(Sight(BARS[:200], SIGHT.panel[:200]))
+    believed, wishes = [], []
+    for row in range(240):
+        steering.see(Sight(BARS[200 + row : 201 + row], SIGHT.panel[200 + row : 201 + row]))
+        believed.append(steering.held)
+        wishes.append(steering.step(forecast[row : row + 1]))
+    asked = Exposure(
+        closed_at=forecast.closed_at,
+        symbols=BARS.symbols,
+        **{name: np.array([getattr(w, name) for w in wishes]) for name in Wishes._fields},
+    )
+
+    punctual = run_ledger(BARS[200:440], asked, rule.costs)
+    late = run_ledger(BARS[200:440], asked, rule.costs, account=AccountTerms(latency_ms=1_000))
+
+    np.testing.assert_array_equal(np.sign(punctual.quantity), np.sign(believed))
+    assert (np.sign(late.quantity) != np.sign(believed)).mean() > 0.1
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,11 @@ The policy asks no account what it holds: it follows its own wishes through the 
 ledger, so that backtest, paper and live decide alike. It does not know how many lots there are, so that its average
 entry is the ledger's exactly for a position that was opened at once, and close to it for one that was added to. What
 it takes for an exit it follows with a wish for nothing: where it was wrong, the position is closed at the next open.
+
+An order counts as filled at the next open. One that comes later (`latency_ms`), or not at all (a maker's, one that the
+account refuses), is entered elsewhere, and its exits are reached at other times: so the exits of the last position
+stand until there is another one, and an account that still holds it is not without them. The reverse is not mended: of
+a position that the account has left and the policy has not, the policy learns nothing until its wish changes.
 """
 
 from collections.abc import Mapping
@@ -120,12 +125,7 @@ class Exits:
         opening &= ~unstopped
         track["next"] = target
         track["next_stop"], track["next_take"] = stop, take
-        held = track["held"] != 0.0
-        return (
-            target,
-            np.where(opening, stop, np.where(held, track["stop"], np.nan)),
-            np.where(opening, take, np.where(held, track["take"], np.nan)),
-        )
+        return target, np.where(opening, stop, track["stop"]), np.where(opening, take, track["take"])
 
     def state(self) -> dict[str, np.ndarray]:
         """Everything that the next bar needs."""
@@ -141,7 +141,7 @@ class Exits:
         track, terms = self._track[asset], self._terms[asset]
         before, wish = float(track["held"]), float(track["next"])
         if wish == 0.0:
-            self._track[asset] = NOTHING
+            self._leave(asset)
             return
         ticks = fill_ticks(price_ticks(opened, terms), wish - before, self._slippage, terms)
         price = price_of(ticks, terms)
@@ -166,11 +166,18 @@ class Exits:
         ticks, which = exit_ticks(opened, high, low, side, stop, take, terms)
         if not which:
             return []
-        sent = float(track["sent"])
-        self._track[asset] = NOTHING
-        track["sent"], track["reached"] = sent, 1.0
+        self._leave(asset)
+        track["reached"] = 1.0
         word = "stop" if which == STOP else "take"
         return [ExitReached(int(bars.closed_at[0]), bars.symbols[asset], word, price_of(ticks, terms))]
+
+    def _leave(self, asset: int) -> None:
+        """Nothing is held; what was sent stays so, and the exits of what was held still stand."""
+        track = self._track[asset]
+        kept = {name: float(track[name]) for name in ("sent", "stop", "take")}
+        self._track[asset] = NOTHING
+        for name, value in kept.items():
+            track[name] = value
 
 
 def _uses_stop(policy: PolicySettings) -> bool:
