@@ -1,8 +1,10 @@
 """Finer bars under those that decide: where orders fill, exits are reached, and funding is settled.
 
 Every decision bar lies on as many finer rows as fit into it. Where a coin has none of them, the decision bar stands in:
-its range in the first of its rows, its close in the last. Finer bars that are there in part leave holes, as everywhere.
-Where both are whole and tell different prices, `disagreements` says so; nothing is repaired.
+its range in the first of its rows, its close in the last. Where it has some, holes stay holes but for what the decision
+bar knows of them: its open and its close where the first and the last finer bar are missing, so that a decision has a
+price, and in the first hole what its range has beyond that of the others, so that no exit is missed. Where both are
+whole and tell different prices, `disagreements` says so; nothing is repaired.
 """
 
 from collections.abc import Mapping, Sequence
@@ -54,22 +56,28 @@ class Disagreement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finer:
-    """Finer bars under decision bars; `stood_in` counts, per coin, the decision bars that had none."""
+    """Finer bars under decision bars; per coin, `stood_in` counts those that had none, `holed` those that had some."""
 
     bars: Bars
     stood_in: tuple[int, ...]
+    holed: tuple[int, ...]
     disagreements: tuple[Disagreement, ...]
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of an account on these bars must know."""
-        bars = self.bars
-        stood = [
-            f"{symbol}: {count_of(n, 'decision bar')} had no {bars.interval} bars and stood in for them."
-            for symbol, n in zip(bars.symbols, self.stood_in, strict=True)
-            if n
-        ]
-        return (*stood, *(str(one) for one in self.disagreements))
+        bars, told = self.bars, list[str]()
+        for symbol, none, some in zip(bars.symbols, self.stood_in, self.holed, strict=True):
+            if none:
+                told.append(
+                    f"{symbol}: {count_of(none, 'decision bar')} had no {bars.interval} bars and stood in for them."
+                )
+            if some:
+                told.append(
+                    f"{symbol}: {count_of(some, 'decision bar')} lacked some {bars.interval} bars; opens, closes and "
+                    "ranges that these would have told are the decision bars' own."
+                )
+        return (*told, *(str(one) for one in self.disagreements))
 
 
 def load_finer(
@@ -77,7 +85,8 @@ def load_finer(
 ) -> Finer:
     """The lake's bars of an interval, laid under some decision bars of the study's own coins.
 
-    Raises `DataError` where the lake has none of any of these coins, or the market closes: its sessions do not split.
+    Raises `DataError` where the lake has none of any of these coins in that time, or the market closes: its sessions do
+    not split.
     """
     if not isinstance(decision.calendar, AlwaysOpen):
         raise DataError(
@@ -98,7 +107,15 @@ def load_finer(
     finer = load_bars(
         settings.model_copy(update=narrowed | {"since": "", "until": ""}), folder, report=report
     )
-    return laid_under(decision, finer)
+    laid = laid_under(decision, finer)
+    if sum(laid.stood_in) == int(decision.present.sum()):
+        raise DataError(
+            f"the {interval} bars in the lake are all of another time than the decisions.",
+            where="trading.execution_interval",
+            remedy=f"There are some from {format_instant(int(finer.opened_at[0]))} to "
+            f"{format_instant(int(finer.closed_at[-1]))}: fetch more, or leave the setting empty.",
+        )
+    return laid
 
 
 def laid_under(decision: Bars, finer: Bars) -> Finer:
@@ -112,25 +129,32 @@ def laid_under(decision: Bars, finer: Bars) -> Finer:
         )
     closed_at = _split(decision.closed_at, factor, finer.interval)
     place = _Place(finer, closed_at, [_column(finer, symbol) for symbol in decision.symbols])
-    present = place.mask(finer.present)
-    missing = decision.present & ~present.reshape(len(decision), factor, -1).any(axis=1)
+    there = place.mask(finer.present)
+    some = there.reshape(len(decision), factor, -1).any(axis=1)
+    missing, holed = decision.present & ~some, decision.present & some & ~_whole(there, factor)
+    grids = {
+        name: _prices(name, place.grid(getattr(finer, name)), decision, missing)
+        for name in (*PRICES, "volume")
+    }
+    present = there | _at(missing, factor, 0) | _at(missing, factor, -1)
+    _patch(grids, present, decision, holed)
     bars = replace(
         decision,
         interval=finer.interval,
         closed_at=closed_at,
         listed=_listed(decision, factor),
-        present=present | _at(missing, factor, 0) | _at(missing, factor, -1),
-        **{name: _prices(name, place.grid(getattr(finer, name)), decision, missing) for name in PRICES},
-        volume=_prices("volume", place.grid(finer.volume), decision, missing),
+        present=present,
+        **grids,
         **_funding(decision, finer, place, factor),
         gauges=_gauges(decision, finer, place, missing),
-        origins=finer.origins,
-        changes=finer.changes,
+        origins=(*decision.origins, *(o for o in finer.origins if o not in decision.origins)),
+        changes=(*decision.changes, *finer.changes),
     )
     return Finer(
         bars=bars,
         stood_in=tuple(int(n) for n in missing.sum(axis=0)),
-        disagreements=disagreements(decision, bars, compared=_whole(present, factor) & ~missing),
+        holed=tuple(int(n) for n in holed.sum(axis=0)),
+        disagreements=disagreements(decision, bars, compared=_whole(there, factor)),
     )
 
 
@@ -220,6 +244,29 @@ def _prices(name: str, laid: Fine, decision: Bars, missing: Mask) -> Fine:
     whole[:, 0] = np.where(missing, first, whole[:, 0])
     whole[:, -1] = np.where(missing, last, whole[:, -1])
     return laid
+
+
+def _patch(laid: Mapping[str, Fine], present: FineMask, decision: Bars, holed: Mask) -> None:
+    """Write into finer columns, in place, what decision bars know of the holes in them."""
+    (row, asset), factor = np.nonzero(holed), len(present) // len(decision)
+    inside = {n: c.reshape(len(decision), factor, -1)[row, :, asset] for n, c in laid.items() if n in PRICES}
+    hole, last = np.argmin(np.isfinite(inside["close"]), axis=1), factor - 1
+    opened, high, low, close = (getattr(decision, name)[row, asset] for name in PRICES)
+    before = np.where(hole == 0, opened, inside["close"][np.arange(len(row)), hole - 1])
+    after = np.where(hole == last, close, before)
+    above, below = high > np.nanmax(inside["high"], axis=1), low < np.nanmin(inside["low"], axis=1)
+    top = np.where(above, high, np.fmax(before, after))
+    bottom = np.where(below, low, np.fmin(before, after))
+    told = above | below | (hole == 0) | (hole == last)
+    ends = np.isnan(inside["close"][:, last]) & (hole < last)
+    for at, which, prices in (
+        (hole, told, (before, top, bottom, after)),
+        (last, ends, (close, close, close, close)),
+    ):
+        cell = ((row * factor + at)[which], asset[which])
+        for name, values in zip(PRICES, prices, strict=True):
+            laid[name][cell] = values[which]
+        laid["volume"][cell], present[cell] = 0.0, True
 
 
 def _listed(decision: Bars, factor: int) -> FineMask:

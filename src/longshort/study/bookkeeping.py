@@ -15,6 +15,8 @@ from longshort.study.trades import MONEY
 
 ISO = "%Y-%m-%dT%H:%M:%SZ"
 DIGITS = 8  # decimals of money: the precision of the account
+PRICES = ("price", "entry", "exit")
+PRICE_DIGITS = 10  # so that a price is written as its venue writes it: 94473.4, not 94473.40000000001
 
 
 def trades_csv(trades: pl.DataFrame, bars: Bars) -> str:
@@ -50,6 +52,7 @@ def _csv(table: pl.DataFrame, instruments: Sequence[Instrument], money: Sequence
     instants = [
         pl.col(n).dt.strftime(ISO) for n, kind in table.schema.items() if isinstance(kind, pl.Datetime)
     ]
-    told = table.with_columns(*instants, *(pl.col(name).round(DIGITS) for name in money))
+    prices = [pl.col(name).round(PRICE_DIGITS) for name in PRICES if name in table.columns]
+    told = table.with_columns(*instants, *(pl.col(name).round(DIGITS) for name in money), *prices)
     named = told.rename({name: f"{name}_{settle}" for name in money})
     return named.fill_nan(None).write_csv(float_scientific=False)

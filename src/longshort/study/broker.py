@@ -39,6 +39,15 @@ class Broker:
         """Whether orders fill on other bars than those that decide."""
         return self.execution.interval != self.decision.interval
 
+    def over(self, rows: range) -> "Broker":
+        """The same on some of the rows that decide."""
+        factor = len(self.execution) // max(len(self.decision), 1)
+        return replace(
+            self,
+            decision=self.decision[rows.start : rows.stop],
+            execution=self.execution[factor * rows.start : factor * rows.stop],
+        )
+
     def paced(self, exposure: Exposure) -> Exposure:
         """Wishes on the rows of execution."""
         return at_pace(exposure, self.execution.closed_at) if self.finer else exposure
@@ -87,7 +96,13 @@ def broker_of(market: Market, rows: range, report: Report = quietly) -> Broker:
         costs=study.costs.record,
         account=study.trading.account,
         starting_balance=study.trading.starting_balance,
-        notes=finer.notes if finer else (),
+        notes=(_paces(decision, finer.bars), *finer.notes) if finer else (),
+    )
+
+
+def _paces(decision: Bars, execution: Bars) -> str:
+    return (
+        f"Decisions at the closes of {decision.interval} bars, fills and exits on {execution.interval} bars."
     )
 
 
