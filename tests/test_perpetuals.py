@@ -8,20 +8,23 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from longshort.base.errors import NotComputable, StudyError
-from longshort.base.instrument import AccountTerms, Costs
+from longshort.base.instrument import AccountTerms, Costs, MarginMode
 from longshort.data.bars import Bars
 from longshort.policy.booking import book, exit_ticks, margin_kept
 from longshort.policy.booking.compiled import FINGERPRINT, fingerprint
-from longshort.policy.contract import STOP, contract_terms
+from longshort.policy.booking.history import book_close, book_open, book_state, book_wishes
+from longshort.policy.booking.inside import AT_OPEN, IN_BAR, book_liquidations
+from longshort.policy.contract import STOP, Books, Desk, contract_terms
+from longshort.policy.desk import open_desk
 from longshort.policy.exposure import Exposure
-from longshort.policy.ledger import Ledger, run_ledger
+from longshort.policy.ledger import Ledger, blank_books, run_ledger
 
 from . import oracle
-from .accounts import TIERS, coin, market, stormy_market, stormy_wishes, wishes
+from .accounts import TIERS, coin, market, random_wishes, stormy_market, stormy_wishes, wishes
 from .perpetual_cases import PAGE, Case, Fill, cases
 
 NAN = float("nan")
@@ -81,6 +84,13 @@ def _lapsed(ledger: Ledger) -> list[tuple[int, str]]:
     costs=costs,
     terms=terms,
     exits_share=st.sampled_from([0.0, 0.1, 0.5]),
+)
+@example(  # a stop is reached before anybody knows what is traded in a bar
+    seed=121,
+    inverse=False,
+    costs=Costs(taker_bps=0.0, slippage_bps=0.0, impact=1.0),
+    terms=AccountTerms(execution="maker"),
+    exits_share=0.1,
 )
 def test_the_ledger_agrees_with_exact_decimals_in_a_storm(
     seed: int, inverse: bool, costs: Costs, terms: AccountTerms, exits_share: float
@@ -366,6 +376,48 @@ def test_a_stop_takes_back_what_is_on_its_way() -> None:
 
 def _at(instants: pl.Series) -> list[int]:
     return (instants.dt.timestamp("ms") * 1_000_000).to_list()
+
+
+@given(
+    seed=st.integers(0, 2**32),
+    inverse=st.booleans(),
+    coins=st.integers(1, 4),
+    margin=st.sampled_from(["isolated", "cross"]),
+    leverage=st.sampled_from([1.0, 5.0, 20.0]),
+    share=st.sampled_from([0.02, 0.3]),
+)
+def test_no_liquidation_is_missed_where_a_position_was_found_to_be_safe(
+    seed: int, inverse: bool, coins: int, margin: MarginMode, leverage: float, share: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    bars = stormy_market(200, coins, rng, inverse=inverse)
+    exposure = random_wishes(bars, rng, share=share, scale=leverage * 0.4)
+    account = AccountTerms(margin=margin, leverage=leverage)
+    desks = [open_desk(bars, Costs(), account, _balance(bars), exposure=exposure) for _ in range(2)]
+    booked = [blank_books(desk, orders=int(np.isfinite(exposure.target).sum())) for desk in desks]
+
+    book(desks[0], booked[0])
+    _book_looking_closely(desks[1], booked[1])
+
+    for ours, theirs in zip(booked[0], booked[1], strict=True):
+        assert ours.tobytes() == theirs.tobytes()
+
+
+def _book_looking_closely(desk: Desk, books: Books) -> None:
+    """`book`, row by row, with what it knows of safe prices forgotten each time."""
+    for row in range(len(desk.market)):
+        _forget(desk)
+        book_liquidations(row, AT_OPEN, desk, books)
+        book_open(row, desk, books)
+        _forget(desk)
+        book_liquidations(row, IN_BAR, desk, books)
+        assert book_close(row, desk, books) == -1
+        book_wishes(row, book_state(row, desk, books), desk, books)
+
+
+def _forget(desk: Desk) -> None:
+    desk.held["safe_above"] = desk.held["safe_below"] = 0.0
+    desk.purse["least"] = np.inf
 
 
 def test_a_change_in_any_file_of_the_arithmetic_makes_all_of_it_be_compiled_anew(tmp_path: Path) -> None:

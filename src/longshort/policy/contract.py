@@ -56,11 +56,14 @@ CELL = _layout(
 # What a bar did between open and close (of the mark price, of the last price where none is on record), the exits
 # wished at its close, and the slippage of an order of one money unit. Empty where none of it is asked for.
 INSIDE = _layout("high", "low", "mark_high", "mark_low", "stop", "take", "impact")
-# average entry price, last close in ticks, next order, isolated margin, exits as fractions of the entry, and the
-# price in ticks at which the order rests (0: at the market)
-HOLDING = _layout("lots", "entry", "mark", "order", "margin", "stop", "take", "limit")
+# average entry price, last close in ticks, next order, isolated margin, exits as fractions of the entry, the price in
+# ticks at which the order rests (0: at the market), and between which prices nothing is liquidated (0, 0: unknown)
+HOLDING = _layout(
+    "lots", "entry", "mark", "order", "margin", "stop", "take", "limit", "safe_above", "safe_below"
+)
 WAITING = _layout("lots", "limit")  # an order on its way to the venue
-PURSE = _layout("cash", "traded", counts=["fills", "oldest"])  # what was traded since the fill `oldest`
+# `traded`: since the fill `oldest`; `least`: below so much cash those prices are no longer safe under cross margin
+PURSE = _layout("cash", "traded", "least", counts=["fills", "oldest"])
 BALANCE = _layout("cash", "equity")
 ENTRY = _layout("lots", "fees", "slippage", "funding", "liquidation", "insurance", counts=["lapsed"])
 FILL = _layout(

@@ -110,18 +110,20 @@ def _market(bars: Bars, exposure: Exposure | None) -> Table:
 
 
 def _inside(bars: Bars, costs: Costs, exposure: Exposure | None) -> Table:
-    inside = np.empty(bars.close.shape, INSIDE)
-    inside["high"], inside["low"] = bars.high, bars.low
-    inside["mark_high"] = _known(bars.gauge("mark_high"), bars.high)
-    inside["mark_low"] = _known(bars.gauge("mark_low"), bars.low)
-    for name in ("stop", "take"):
-        inside[name] = np.nan if exposure is None else getattr(exposure, name)
-    inside["impact"] = impact(bars, costs.impact) if costs.impact > 0.0 else 0.0
+    from longshort.policy.booking.tables import Moves, lay_moves
+
+    inside, unset = np.empty(bars.close.shape, INSIDE), np.broadcast_to(np.nan, bars.close.shape)
+    moves = Moves(
+        high=bars.high,
+        low=bars.low,
+        mark_high=bars.gauge("mark_high"),
+        mark_low=bars.gauge("mark_low"),
+        stop=unset if exposure is None else exposure.stop,
+        take=unset if exposure is None else exposure.take,
+        impact=impact(bars, costs.impact) if costs.impact > 0.0 else np.broadcast_to(0.0, unset.shape),
+    )
+    lay_moves(Moves(*(np.ascontiguousarray(column) for column in moves)), inside.view(np.recarray))
     return inside
-
-
-def _known(mark: PerCoin, last: PerCoin) -> PerCoin:
-    return np.where(np.isnan(mark), last, mark)
 
 
 def impact(bars: Bars, coefficient: float) -> PerCoin:

@@ -42,9 +42,6 @@ from longshort.policy.booking.inside import (
 from longshort.policy.booking.inside import (
     exit_of as exit_of,
 )
-from longshort.policy.booking.inside import (
-    liquidations as liquidations,
-)
 from longshort.policy.booking.margin import (
     bankrupt_ticks as bankrupt_ticks,
 )

@@ -108,6 +108,8 @@ def book_fill(row: int, asset: int, deal: Deal, desk: Desk, books: Books) -> Non
     held.margin = margin_left(asset, deal, desk)
     held.entry = entry_after(held.lots, held.entry, deal.order, deal.ticks, terms)
     held.lots += deal.order
+    held.safe_above = held.safe_below = 0.0
+    purse.least = np.inf
     purse.traded += money(abs(notional_units(deal.order, deal.ticks, terms)), terms)
     purse.fills += 1
     fill.position, fill.cash = held.lots, purse.cash

@@ -6,36 +6,43 @@ from longshort.policy.booking.compiled import compiled
 from longshort.policy.booking.fills import Deal, book_fill, decided_row, slipped
 from longshort.policy.booking.margin import (
     against,
-    cross_path,
     exit_levels,
     exit_ticks,
     liquidation_ticks,
     maintenance_units,
 )
-from longshort.policy.booking.worth import fee_rates, notional_units, price_ticks, unrealized_units
+from longshort.policy.booking.worth import (
+    fee_rates,
+    gain_units,
+    notional_units,
+    price_of,
+    price_ticks,
+    quantity_of,
+    unrealized_units,
+)
 from longshort.policy.contract import (
     CROSS,
-    ISOLATED,
     LIQUIDATED,
     LIQUIDATION,
     STOP,
     UNMARGINED,
     Books,
     Desk,
-    Table,
 )
 
-AT_OPEN, IN_BAR = range(2)
+AT_OPEN, IN_BAR = 0.0, 1.0  # how far the prices of a bar have gone to its worst
+HALVINGS = 100
+SURE = 1e-6  # of what is at stake: more left than this is no matter of rounding
 
 
 @compiled
 def exit_of(row: int, asset: int, desk: Desk) -> tuple[float, int]:
-    """Where a coin's position is left in a bar, in ticks before slippage, and why; 0, 0 where it is not.
+    """Where a coin's position with exits is left in a bar, in ticks before slippage, and why; 0, 0 where it is not.
 
     A stop beyond the price of liquidation is never reached where the bar reaches that price.
     """
     held, terms, cell = desk.held[asset], desk.terms[asset], desk.market[row, asset]
-    if held.lots == 0.0 or not cell.present or (np.isnan(held.stop) and np.isnan(held.take)):
+    if not cell.present:
         return 0.0, 0
     stop, take = exit_levels(held.entry, held.lots, held.stop, held.take, terms)
     bar = desk.inside[row, asset]
@@ -47,7 +54,7 @@ def exit_of(row: int, asset: int, desk: Desk) -> tuple[float, int]:
     ticks, cause = exit_ticks(opened, high, low, held.lots, stop, take, terms)
     if cause == STOP and desk.account.mode != UNMARGINED:
         at = alone_ticks(asset, desk)
-        if reached(worst_ticks(row, asset, desk), at, held.lots) and reached(
+        if reached(gone_ticks(row, asset, IN_BAR, desk), at, held.lots) and reached(
             ticks, at - np.sign(held.lots), held.lots
         ):
             return 0.0, 0
@@ -61,15 +68,23 @@ def reached(ticks: float, at: float, lots: float) -> bool:
 
 
 @compiled
-def worst_ticks(row: int, asset: int, desk: Desk) -> float:
-    """The worst price of a bar for a position, by the mark price where there is one; of an absent bar its mark."""
+def gone_ticks(row: int, asset: int, way: float, desk: Desk) -> float:
+    """The price of a coin that has gone so far from a bar's open (0) to the worst for its position (1).
+
+    That is by the mark price where there is one; an absent bar stays at the last close.
+    """
     held, terms, cell = desk.held[asset], desk.terms[asset], desk.market[row, asset]
     if not cell.present:
         return held.mark
-    opened, bar = price_ticks(cell.open, terms), desk.inside[row, asset]
+    opened = price_ticks(cell.open, terms)
+    if way == AT_OPEN:
+        return opened
+    bar = desk.inside[row, asset]
     if held.lots > 0.0:
-        return min(opened, price_ticks(bar.mark_low, terms))
-    return max(opened, price_ticks(bar.mark_high, terms))
+        worst = min(opened, price_ticks(bar.mark_low, terms))
+    else:
+        worst = max(opened, price_ticks(bar.mark_high, terms))
+    return opened + way * (worst - opened)
 
 
 @compiled
@@ -88,74 +103,162 @@ def alone_ticks(asset: int, desk: Desk) -> float:
 
 
 @compiled
-def liquidations(row: int, moment: int, desk: Desk) -> Table:
-    """The prices in ticks at which a row liquidates each coin, NaN where it does not: `AT_OPEN` or `IN_BAR`.
-
-    Under cross margin all coins go to their worst prices of the bar at once, each in the same proportion of its way,
-    and all are liquidated where the account no longer stands.
-    """
-    coins = len(desk.held)
-    found, opens, worst = np.full(coins, np.nan), np.zeros(coins), np.zeros(coins)
-    open_positions, last = 0, -1
-    for asset in range(coins):
-        held, cell = desk.held[asset], desk.market[row, asset]
-        opens[asset] = price_ticks(cell.open, desk.terms[asset]) if cell.present else held.mark
-        worst[asset] = opens[asset] if moment == AT_OPEN else worst_ticks(row, asset, desk)
-        if held.lots != 0.0:
-            open_positions, last = open_positions + 1, asset
-            if desk.account.mode == ISOLATED and cell.present:
-                found[asset] = _alone(asset, opens[asset], worst[asset], desk)
-    if desk.account.mode == CROSS and open_positions == 1:
-        found[last] = _alone(last, opens[last], worst[last], desk)
-    elif desk.account.mode == CROSS and open_positions:
-        way = cross_path(opens, worst, desk.purse[0].cash, desk.held, desk.terms, desk.tiers)
-        for asset in range(coins):
-            lots = desk.held[asset].lots
-            if way <= 1.0 and lots != 0.0:
-                at = opens[asset] + way * (worst[asset] - opens[asset])
-                found[asset] = max(against(at, lots, desk.terms[asset]), 1.0)
-    return found
+def book_liquidations(row: int, moment: float, desk: Desk, books: Books) -> None:
+    """Liquidate what a row liquidates, `AT_OPEN` or `IN_BAR`; orders that were on their way lapse."""
+    asset = next_in_danger(row, 0, moment, desk)
+    if desk.account.mode == CROSS:
+        if asset >= 0 or not desk.purse[0].cash >= desk.purse[0].least:
+            _book_together(row, moment, desk, books)
+        return
+    while asset >= 0:
+        if desk.market[row, asset].present:
+            _book_alone(row, asset, moment, desk, books)
+        asset = next_in_danger(row, asset + 1, moment, desk)
 
 
 @compiled
-def _alone(asset: int, opened: float, worst: float, desk: Desk) -> float:
-    lots, at = desk.held[asset].lots, alone_ticks(asset, desk)
-    if not reached(worst, at, lots):
-        return np.nan
-    return max(min(opened, at) if lots > 0.0 else max(opened, at), 1.0)
-
-
-@compiled
-def book_liquidations(row: int, moment: int, desk: Desk, books: Books) -> None:
-    """Liquidate what a row liquidates; orders that were on their way lapse."""
-    found, last = liquidations(row, moment, desk), -1
-    for asset in range(len(desk.held)):
-        if np.isnan(found[asset]):
+def next_in_danger(row: int, first: int, moment: float, desk: Desk) -> int:
+    """The next coin, from some column on, that leaves the prices between which it was found to be safe; -1: none."""
+    for asset in range(first, len(desk.held)):
+        held = desk.held[asset]
+        if held.lots == 0.0:
             continue
-        held, last = desk.held[asset], asset
-        deal = Deal(-held.lots, found[asset], found[asset], desk.rates.liquidation, LIQUIDATION)
-        book_fill(row, asset, deal, desk, books)
-        recall(row, asset, LIQUIDATED, desk, books)
+        cell, bar = desk.market[row, asset], desk.inside[row, asset]
+        low = high = cell.open
+        if not cell.present:
+            low = high = held.mark * desk.terms[asset].tick
+        elif moment != AT_OPEN:
+            low, high = min(low, bar.mark_low), max(high, bar.mark_high)
+        if not held.safe_above < low or not high < held.safe_below:
+            return asset
+    return -1
+
+
+@compiled
+def _keep_safe(asset: int, ticks: float, desk: Desk) -> None:
+    """Note that a position is safe short of a price, by two ticks: prices are rounded to ticks."""
+    held, tick = desk.held[asset], desk.terms[asset].tick
+    if held.lots > 0.0:
+        held.safe_above, held.safe_below = (ticks + 2.0) * tick, np.inf
+    else:
+        held.safe_above, held.safe_below = 0.0, (ticks - 2.0) * tick
+
+
+@compiled
+def _book_alone(row: int, asset: int, moment: float, desk: Desk, books: Books) -> None:
+    lots, at = desk.held[asset].lots, alone_ticks(asset, desk)
+    if reached(gone_ticks(row, asset, moment, desk), at, lots):
+        opened = gone_ticks(row, asset, AT_OPEN, desk)
+        _liquidate(row, asset, min(opened, at) if lots > 0.0 else max(opened, at), desk, books)
+    else:
+        _keep_safe(asset, at, desk)
+
+
+@compiled
+def _liquidate(row: int, asset: int, ticks: float, desk: Desk, books: Books) -> None:
+    at = max(ticks, 1.0)
+    deal = Deal(-desk.held[asset].lots, at, at, desk.rates.liquidation, LIQUIDATION)
+    book_fill(row, asset, deal, desk, books)
+    recall(row, asset, LIQUIDATED, desk, books)
+
+
+@compiled
+def _book_together(row: int, moment: float, desk: Desk, books: Books) -> None:
+    """Liquidate a cross account; what it owes then is paid by insurance."""
+    purse, positions, last = desk.purse[0], 0, 0
+    for asset in range(len(desk.held)):
+        if desk.held[asset].lots != 0.0:
+            positions, last = positions + 1, asset
+    if not positions:
+        return
+    before: int = purse.fills
+    if positions == 1:
+        _book_alone(row, last, moment, desk, books)
+        purse.least = purse.cash
+    else:
+        _book_all(row, moment, desk, books)
+    made: int = purse.fills
+    if made > before and purse.cash < 0.0:
+        fill = books.fills[made - 1]
+        asset = fill.asset
+        books.entries[row, asset].insurance -= purse.cash
+        fill.cash = purse.cash = 0.0
+
+
+@compiled
+def _book_all(row: int, moment: float, desk: Desk, books: Books) -> None:
+    """Liquidate all positions where their account no longer stands.
+
+    All coins go to their worst prices of the bar at once, each in the same proportion of its way. What is left falls
+    on the way, so the point is found by halving.
+    """
+    left, worth = standing_units(row, moment, desk)
+    if left > 0.0:
+        _keep_all_safe(row, moment, left, worth, desk)
+        return
+    standing, fallen = 0.0, moment
+    for _ in range(HALVINGS):
+        half = 0.5 * (standing + fallen)
+        if standing_units(row, half, desk)[0] > 0.0:
+            standing = half
+        else:
+            fallen = half
+    for asset in range(len(desk.held)):
+        lots = desk.held[asset].lots
+        if lots != 0.0:
+            ticks = against(gone_ticks(row, asset, fallen, desk), lots, desk.terms[asset])
+            _liquidate(row, asset, ticks, desk, books)
+
+
+@compiled
+def standing_units(row: int, way: float, desk: Desk) -> tuple[float, float]:
+    """What all positions leave of the cash beyond their maintenance margin, and their value; at 0 all is liquidated."""
+    left, worth = desk.purse[0].cash, 0.0
+    for asset in range(len(desk.held)):
+        coin, terms = desk.held[asset], desk.terms[asset]
+        if coin.lots != 0.0:
+            ticks = gone_ticks(row, asset, way, desk)
+            notional = abs(notional_units(coin.lots, ticks, terms))
+            left += gain_units(quantity_of(coin.lots, terms), coin.entry, price_of(ticks, terms), terms)
+            left -= maintenance_units(notional, desk.tiers[asset])
+            worth += notional
+    return left, worth
+
+
+@compiled
+def _keep_all_safe(row: int, moment: float, left: float, worth: float, desk: Desk) -> None:
+    """Note how far all prices may go on, and how far the cash may fall, so that an account surely stands.
+
+    A price that goes on by a fraction, a half at most, costs at most four times that of the position's value: linear
+    ones up to once, inverse ones twice, and as much again for maintenance. Prices may use half of what is left, cash
+    (funding) a quarter; the rest is far above what doubles lose.
+    """
     purse = desk.purse[0]
-    if last >= 0 and desk.account.mode == CROSS and purse.cash < 0.0:
-        books.entries[row, last].insurance -= purse.cash
-        purse.cash = 0.0
-        made: int = purse.fills
-        books.fills["cash"][made - 1] = 0.0
+    if left > SURE * (worth + abs(purse.cash)):
+        share = min(left / (8.0 * worth), 0.5)
+        purse.least = purse.cash - 0.25 * left
+        for asset in range(len(desk.held)):
+            lots, ticks = desk.held[asset].lots, gone_ticks(row, asset, moment, desk)
+            if lots != 0.0:
+                _keep_safe(asset, ticks * (1.0 - np.sign(lots) * share), desk)
 
 
 @compiled
 def book_exits(row: int, desk: Desk, books: Books) -> None:
     """Leave the positions whose stop or take a row reaches; orders that still rest lapse with them."""
     for asset in range(len(desk.held)):
+        held = desk.held[asset]
+        if held.lots == 0.0 or (np.isnan(held.stop) and np.isnan(held.take)):
+            continue
         ticks, cause = exit_of(row, asset, desk)
         if not cause:
             continue
-        held = desk.held[asset]
         order, price = -held.lots, ticks
         rate, taker = fee_rates(desk.purse[0].traded, desk.fees[asset])
         if cause == STOP:
             rate, price = taker, slipped(row, asset, order, ticks, desk)
+            if np.isnan(price):  # nobody knows what was traded before
+                price = ticks
         book_fill(row, asset, Deal(order, price, ticks, rate, cause), desk, books)
         recall(row, asset, 0, desk, books)
 

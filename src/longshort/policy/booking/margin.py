@@ -11,17 +11,13 @@ import numpy as np
 from longshort.policy.booking.compiled import compiled
 from longshort.policy.booking.worth import (
     LOT_DUST,
-    gain_units,
     money,
     notional_units,
-    price_of,
     price_ticks,
-    quantity_of,
 )
 from longshort.policy.contract import STOP, TAKE, Table, Terms
 
 NEVER_BELOW, NEVER_ABOVE = 0.0, np.inf  # prices in ticks that no long and no short is liquidated at
-HALVINGS = 100
 
 
 @compiled
@@ -144,37 +140,3 @@ def margin_added(held: float, order: float, ticks: float, leverage: float, terms
     """What a fill adds to an isolated margin: the value of what it opens, over the leverage."""
     opened = order if held * order >= 0.0 else max(0.0, abs(order) - abs(held))
     return money(abs(notional_units(opened, ticks, terms)) / leverage, terms)
-
-
-@compiled
-def standing_units(ticks: Table, cash: float, held: Table, terms: Table, tiers: Table) -> float:
-    """What all positions leave of the cash beyond their maintenance margin, at some prices; below 0: liquidation."""
-    left = cash
-    for asset in range(len(held)):
-        coin = held[asset]
-        if coin.lots != 0.0:
-            contract = terms[asset]
-            price = price_of(ticks[asset], contract)
-            left += gain_units(quantity_of(coin.lots, contract), coin.entry, price, contract)
-            left -= maintenance_units(notional_units(coin.lots, ticks[asset], contract), tiers[asset])
-    return left
-
-
-@compiled
-def cross_path(opens: Table, worst: Table, cash: float, held: Table, terms: Table, tiers: Table) -> float:
-    """How far prices go from the opens (0) to the worst of a bar (1), all at once, before the account is liquidated.
-
-    Above 1: it is not. What is left falls on the way, so the point is found by halving.
-    """
-    if standing_units(opens, cash, held, terms, tiers) <= 0.0:
-        return 0.0
-    if standing_units(worst, cash, held, terms, tiers) > 0.0:
-        return 2.0
-    standing, fallen = 0.0, 1.0
-    for _ in range(HALVINGS):
-        half = 0.5 * (standing + fallen)
-        if standing_units(opens + half * (worst - opens), cash, held, terms, tiers) > 0.0:
-            standing = half
-        else:
-            fallen = half
-    return fallen

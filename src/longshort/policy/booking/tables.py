@@ -29,6 +29,18 @@ class Cells(NamedTuple):
     settles: Mask
 
 
+class Moves(NamedTuple):
+    """The fields of `INSIDE`, each on its own; NaN marks where none is on record."""
+
+    high: PerCoin
+    low: PerCoin
+    mark_high: PerCoin
+    mark_low: PerCoin
+    stop: PerCoin
+    take: PerCoin
+    impact: PerCoin
+
+
 class Paid(NamedTuple):
     """The fields of `ENTRY`, each on its own: contracts, settlement units, and why a wish lapsed."""
 
@@ -53,6 +65,19 @@ def lay_cells(cells: Cells, market: Table) -> None:
             cell.present, cell.listed = cells.present[row, asset], cells.listed[row, asset]
             cell.funding_covered = cells.funding_covered[row, asset]
             cell.settles = cells.settles[row, asset]
+
+
+@compiled
+def lay_moves(moves: Moves, inside: Table) -> None:
+    """Fill in an `INSIDE` table, with last prices for the marks that are not on record."""
+    for row in range(len(inside)):
+        for asset in range(inside.shape[1]):
+            bar, high, low = inside[row, asset], moves.mark_high[row, asset], moves.mark_low[row, asset]
+            bar.high, bar.low = moves.high[row, asset], moves.low[row, asset]
+            bar.mark_high = bar.high if np.isnan(high) else high
+            bar.mark_low = bar.low if np.isnan(low) else low
+            bar.stop, bar.take = moves.stop[row, asset], moves.take[row, asset]
+            bar.impact = moves.impact[row, asset]
 
 
 @compiled
