@@ -62,6 +62,7 @@ class Replay:
         self.late = self.untold = np.zeros(ROWS, dtype=np.bool_)
         self.change: Callable[[Booked], Booked] = lambda booked: booked
         self.opened: Bars | None = None
+        self.executed: Ledger | None = None
         self.moved = NOTHING
 
     def booked(self) -> Booked:
@@ -72,6 +73,7 @@ class Replay:
         decided = Decided(believed=self.believed, passed=self.passed, untold=self.untold, late=self.late)
         streamed, on_time, followed, moved = rebooked(decided, self.moved, partial(book, self.streamed))
         accounts = Accounts(
+            executed=self.executed or book(self.recorded, self.decided),
             recorded=book(self.recorded, self.decided),
             streamed=streamed,
             on_time=on_time,
@@ -121,6 +123,11 @@ def other_prices(replay: Replay) -> None:
     replay.opened = replace(BARS, open=BARS.open * (1.0 + replay.rng.uniform(-0.002, 0.002, BARS.open.shape)))
 
 
+def finer_fills(replay: Replay) -> None:
+    finer = replace(BARS, open=BARS.open * (1.0 + replay.rng.uniform(-0.002, 0.002, BARS.open.shape)))
+    replay.executed = book(finer, replay.decided)
+
+
 def other_fees(replay: Replay) -> None:
     def charge(booked: Booked) -> Booked:
         fills = tuple(replace(fill, fee=(fill.fee or 0.0) + 0.5) for fill in booked.fills)
@@ -145,6 +152,7 @@ CHANGES: dict[str, Callable[[Replay], None]] = {
     "latency": late_decisions,
     "transfer": money_by_hand,
     "fill": other_prices,
+    "fill (execution bars)": finer_fills,
     "fee": other_fees,
     "funding": other_funding,
 }
@@ -282,7 +290,9 @@ def test_an_account_that_hands_keep_out_of_is_the_ledger_to_the_bit(account: Acc
 
 def test_other_closes_are_refused() -> None:
     ledger = book(BARS, wishes(BARS, np.random.default_rng(1)))
-    accounts = Accounts(recorded=ledger, streamed=ledger, on_time=ledger, followed=ledger, moved=ledger)
+    accounts = Accounts(
+        executed=ledger, recorded=ledger, streamed=ledger, on_time=ledger, followed=ledger, moved=ledger
+    )
     shifted = replace(booked_of(ledger), closed_at=BARS.closed_at + 1)
 
     with pytest.raises(DataError, match="same closes"):

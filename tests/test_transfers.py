@@ -12,6 +12,7 @@ from longshort.base.errors import DataError
 from longshort.base.instrument import AccountTerms
 from longshort.base.trading import LimitSettings
 from longshort.policy.ledger import Ledger
+from longshort.study.gap import booked_of
 from longshort.study.transfers import book_with_transfers
 from longshort.trading.diary import open_diary
 from longshort.trading.paper import PaperAccount
@@ -67,9 +68,11 @@ def test_money_by_hand_is_booked_as_the_ledger_books_it_whatever_restarts(
     assert not np.array_equal(expected(case).quantity, expected(case, {}).quantity)
 
 
-@pytest.mark.parametrize(("seed", "account"), [(2, CROSS), (4, ISOLATED), (6, PLAIN)])
+@pytest.mark.parametrize(
+    ("seed", "account", "insured"), [(0, ISOLATED, 22.7), (2, CROSS, 0.0), (6, PLAIN, 0.0)]
+)
 def test_the_journal_tells_funding_from_money_by_hand_to_the_last_unit(
-    tmp_path: Path, seed: int, account: AccountTerms
+    tmp_path: Path, seed: int, account: AccountTerms, insured: float
 ) -> None:
     case = Case(tmp_path, seed=seed, account=account)
     run(case, range(ROWS), BY_HAND)
@@ -78,8 +81,27 @@ def test_the_journal_tells_funding_from_money_by_hand_to_the_last_unit(
 
     assert {row: money for row, money in enumerate(booked.moved.tolist()) if money} == BY_HAND
     np.testing.assert_allclose(booked.funding, expected(case).funding.sum(axis=1), rtol=0, atol=1e-9)
+    assert expected(case).insurance.sum() == pytest.approx(insured, abs=0.1)
     assert np.abs(booked.funding).max() > 0.01
     assert booked.apart
+
+
+@pytest.mark.parametrize(
+    ("seed", "account"), [(0, ISOLATED), (2, CROSS), (8, replace(CROSS, latency_ms=1_500))]
+)
+def test_the_journal_and_the_ledger_say_in_which_bar_each_fill_was(
+    tmp_path: Path, seed: int, account: AccountTerms
+) -> None:
+    case = Case(tmp_path, seed=seed, account=account)
+    run(case, range(ROWS), {})
+
+    told, known = (
+        [(fill.row, fill.asset, fill.quantity, fill.price) for fill in one.fills]
+        for one in (remembered(case).booked, booked_of(expected(case, {})))
+    )
+
+    assert sorted(told) == sorted(known)
+    assert len(told) > 20
 
 
 def test_money_taken_out_is_no_loss_to_the_limits(tmp_path: Path) -> None:

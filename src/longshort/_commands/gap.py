@@ -1,5 +1,6 @@
 """`report --live`: a paper session replayed through the backtest, and why the two booked other money."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
@@ -10,16 +11,19 @@ from longshort._commands.paper_account import WARM
 from longshort._commands.paper_desk import paper_folder
 from longshort._commands.terminal import emit_json, say
 from longshort._commands.watch import steering_of, trained_model
-from longshort.base.clock import format_instant
+from longshort.base.clock import Interval, format_instant
 from longshort.base.errors import DataError
 from longshort.base.settings import Study
 from longshort.data.bars import Bars
+from longshort.data.execution import load_finer
 from longshort.policy.decider import Decider
 from longshort.policy.exposure import Exposure
 from longshort.policy.ledger import Ledger
 from longshort.policy.limits.limited import Limited
 from longshort.policy.limits.limiter import Limits
 from longshort.policy.limits.state import LimitState
+from longshort.policy.pace import Paced
+from longshort.study.broker import at_closes
 from longshort.study.following import Following, Trained
 from longshort.study.gap import (
     MEANINGS,
@@ -97,7 +101,7 @@ def _replayed(study: Study, trained: Trained, session: Recollection, past: tuple
         session.bars, funding_rate=recorded.funding_rate, funding_covered=recorded.funding_covered
     )
     before = known[: len(known.until(int(recorded.closed_at[0]) - 1))]
-    by_record, _ = _backtest(study, recorded, Stepped(_following(study, trained, before)))
+    executed, by_record = _on_record(study, recorded, lambda: Stepped(_following(study, trained, before)))
     _, believed = _backtest(study, streamed, Retold(_following(study, trained, warm), warm, session))
     untold, late = session.missed_by("data"), session.missed_by("latency")
     decided = Decided(believed=believed, passed=session.passed, untold=untold, late=late)
@@ -105,7 +109,12 @@ def _replayed(study: Study, trained: Trained, session: Recollection, past: tuple
         decided, session.booked.moved, partial(_book, study, streamed)
     )
     accounts = Accounts(
-        recorded=by_record, streamed=by_stream, on_time=on_time, followed=followed, moved=moved
+        executed=executed,
+        recorded=by_record,
+        streamed=by_stream,
+        on_time=on_time,
+        followed=followed,
+        moved=moved,
     )
     other = differing_closes(believed, session.passed)
     counts = Counts(
@@ -135,13 +144,30 @@ def _following(study: Study, trained: Trained, warm: Bars) -> Following:
     return Following(trained, steering_of(study, warm), warm)
 
 
-def _backtest(study: Study, bars: Bars, decider: Decider) -> tuple[Ledger, Exposure]:
-    """What a decider behind the study's limits books, and what the limits let through."""
+def _on_record(study: Study, recorded: Bars, decider: Callable[[], Decider]) -> tuple[Ledger, Ledger]:
+    """What the backtest books where its orders fill on the study's own bars for that, and on those that decide."""
+    decided, _ = _backtest(study, recorded, decider())
+    wanted = study.trading.execution_interval
+    if wanted in ("", study.data.interval):
+        return decided, decided
+    finer = load_finer(study.data, study.folder, Interval.parse(wanted), recorded).bars
+    executed, _ = _backtest(study, finer, decider(), recorded)
+    return at_closes(executed, recorded.closed_at), decided
+
+
+def _backtest(
+    study: Study, bars: Bars, decider: Decider, decision: Bars | None = None
+) -> tuple[Ledger, Exposure]:
+    """What a decider behind the study's limits books, and what the limits let through.
+
+    Where others than the bars that are booked on are those that decide, `decision` are these.
+    """
     from longshort.trading.backtest import backtest
 
     limited = Limited(decider, Limits(study.limits, LimitState.fresh(bars.symbols)))
     trading = study.trading
-    ledger = backtest(bars, limited, study.costs.record, trading.starting_balance, account=trading.account)
+    paced = limited if decision is None else Paced(limited, decision)
+    ledger = backtest(bars, paced, study.costs.record, trading.starting_balance, account=trading.account)
     return ledger, limited.exposure
 
 

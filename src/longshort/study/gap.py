@@ -17,7 +17,8 @@ from longshort.base.errors import DataError
 from longshort.base.instrument import Costs
 from longshort.data.bars import Bars
 from longshort.policy.contract import UNITS, contract_terms
-from longshort.policy.ledger import Ledger
+from longshort.policy.ledger import BY_ORDER, Ledger
+from longshort.policy.ledger import CAUSES as FILLED_BY
 
 CAUSES = ("data", "signal", "latency", "transfer", "fill", "fee", "funding")
 MEANINGS = {  # with a number before them, a line of a terminal must hold them
@@ -68,14 +69,16 @@ class Booked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accounts:
-    """The five accounts between the record and the session, on the same closes.
+    """The six accounts between the record and the session, on the same closes.
 
-    `recorded`: the record's bars and what is decided on them. `streamed`: the bars as they came, what is decided on
+    `executed`: the backtest, on the record and on the bars that the study lets orders fill on. `recorded`: the same on
+    the bars that decide, as a session fills. `streamed`: the bars as they came, what is decided on
     them, funding from the record, and no decision where they came too late. `on_time`: the session's decisions, those
     that took too long as if they had not.
     `followed`: the session's decisions. `moved`: the same with what was put in and taken out by hand.
     """
 
+    executed: Ledger
     recorded: Ledger
     streamed: Ledger
     on_time: Ledger
@@ -131,7 +134,14 @@ def split(accounts: Accounts, booked: Booked, bars: Bars, costs: Costs, counts: 
     The parts sum to the whole difference up to rounding of doubles; raise `DataError` where the accounts and the
     session do not have the same closes.
     """
-    steps = [accounts.recorded, accounts.streamed, accounts.on_time, accounts.followed, accounts.moved]
+    steps = [
+        accounts.executed,
+        accounts.recorded,
+        accounts.streamed,
+        accounts.on_time,
+        accounts.followed,
+        accounts.moved,
+    ]
     if any(not np.array_equal(one.closed_at, booked.closed_at) for one in steps):
         raise DataError(
             "the session and its replay do not have the same closes.",
@@ -141,15 +151,16 @@ def split(accounts: Accounts, booked: Booked, bars: Bars, costs: Costs, counts: 
     more_fees = _more_fees(accounts.moved, booked.fills, costs)
     more_funding = np.nan_to_num(booked.funding - funding_due(bars, booked.quantity))
     fee, funding = -fsum(more_fees), -fsum(more_funding)
-    fill = float(booked.equity[-1]) - ends[-1] - fee - funding
-    between = [after - before for before, after in pairwise(ends)]
+    coarser, *between = [after - before for before, after in pairwise(ends)]
+    fill = coarser + float(booked.equity[-1]) - ends[-1] - fee - funding
     money = dict(zip(CAUSES, (*between, fill, fee, funding), strict=True))
     seen = {
         "data": counts.data,
         "signal": counts.signal,
         "latency": counts.latency,
         "transfer": int((np.abs(booked.moved) >= 1.0 / UNITS).sum()),
-        "fill": _differing_fills(accounts.moved, booked.fills),
+        "fill": _differing_fills(accounts.moved, booked.fills)
+        + _differing_fills(accounts.executed, list(_fills(accounts.recorded))),
         "fee": sum(more != 0.0 for more in more_fees),
         "funding": int((np.abs(more_funding) >= 1.0 / UNITS).sum()),
     }
@@ -240,9 +251,12 @@ def _by_place(fills: Sequence[BookedFill]) -> dict[tuple[int, int, int], BookedF
 
 
 def _fills(ledger: Ledger) -> list[BookedFill]:
+    """The fills of an account: those of orders in the bar under way then, all others in the one that closes."""
     columns = {symbol: asset for asset, symbol in enumerate(ledger.symbols)}
-    decided_at = ledger.fills["decided_at"].dt.epoch("ns").to_numpy()
-    rows = (np.searchsorted(ledger.closed_at, decided_at) + 1).tolist()
+    filled_at = ledger.fills["filled_at"].dt.epoch("ns").to_numpy()
+    ordered = ledger.fills["cause"].is_in(FILLED_BY[:BY_ORDER]).to_numpy()
+    opens, closes = (np.searchsorted(ledger.closed_at, filled_at, side=side) for side in ("right", "left"))
+    rows = np.where(ordered, opens, closes).tolist()
     return [
         BookedFill(
             row=row,
