@@ -6,20 +6,31 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from longshort.base.clock import HOUR
+from longshort.base.clock import HOUR, Interval
+from longshort.base.instrument import AccountTerms
 from longshort.base.settings import Study
 from longshort.base.stage import Stage
 from longshort.data.bars import Bars
+from longshort.data.execution import laid_under
 from longshort.data.simulator import simulate_market
+from longshort.models.forecast import Forecast
 from longshort.models.opponents.catalog import model_name
+from longshort.policy.exposure import Exposure
+from longshort.policy.ledger import Ledger
+from longshort.policy.steering import Sight, Steering, exposures
+from longshort.study.audit import books, stages
 from longshort.study.audit import pipeline as wiring
+from longshort.study.audit.books import books_of
 from longshort.study.audit.pipeline import audited_study, pipeline_of
 from longshort.study.audit.record import Audit, Pipeline
 from longshort.study.audit.run import audit
+from longshort.study.broker import Broker
 from longshort.study.folds import Fold
 from longshort.study.market import Market
+from longshort.study.money import earn
 from longshort.study.walk import Walk, walk
 
+from .accounts import TIERS
 from .markets import punched
 
 STUDY = Study.parse(
@@ -228,3 +239,118 @@ def test_a_stage_of_a_users_that_sees_one_bar_ahead_is_caught(pipeline: Pipeline
     ahead = Stage(name="mine", rows=lambda bars: {"next": np.append(bars.close[1:, 0], np.nan)})
 
     assert alarms(audited(pipeline, stages=(ahead,))) == [("mine", "truncation"), ("mine", "poison")]
+
+
+GUARDED = {"stop_multiple": 0.5, "take_multiple": 0.7, "max_holding_bars": 12}
+ACCOUNT = AccountTerms(margin="isolated", leverage=3.0)
+
+
+@pytest.fixture(scope="module")
+def guarded(market: Market) -> Market:
+    """The same market with a study that leaves positions inside bars, on margin."""
+    changed = {
+        "policy": STUDY.policy.model_copy(update=GUARDED),
+        "trading": STUDY.trading.model_copy(update={"margin": "isolated", "leverage": 3.0}),
+    }
+    tiered = replace(BARS, instruments=tuple(replace(i, tiers=TIERS) for i in BARS.instruments))
+    return wiring.developed(replace(market, bars=tiered, study=STUDY.model_copy(update=changed)))
+
+
+@pytest.fixture(scope="module")
+def bare(guarded: Market) -> Pipeline[Bars]:
+    return Pipeline(history=guarded.bars, timeline=wiring.SharedNoise(guarded.bars))
+
+
+def in_halves(bars: Bars) -> Bars:
+    """Two bars for every one, by way of the middle between open and close."""
+    middle, rows = (bars.open + bars.close) / 2.0, 2 * len(bars)
+    parts = {
+        "open": (bars.open, middle),
+        "high": (bars.high, np.fmax(middle, bars.close)),
+        "low": (np.fmin(middle, bars.open), bars.low),
+        "close": (middle, bars.close),
+        "volume": (bars.volume, bars.volume),
+        "funding_rate": (np.full(middle.shape, np.nan), bars.funding_rate),
+        "present": (bars.present,) * 2,
+        "listed": (bars.listed,) * 2,
+        "funding_covered": (bars.funding_covered,) * 2,
+    }
+    return replace(
+        bars,
+        interval=Interval(HOUR // 2),
+        closed_at=np.stack([bars.closed_at - HOUR // 2, bars.closed_at], axis=1).ravel(),
+        gauges={},
+        **{name: np.stack(pair, axis=1).reshape(rows, -1) for name, pair in parts.items()},
+    )
+
+
+def on_halves(market: Market, rows: range) -> Broker:
+    decision = market.bars[rows.start : rows.stop]
+    return Broker(
+        decision=decision,
+        execution=laid_under(decision, in_halves(decision)).bars,
+        costs=market.study.costs.record,
+        account=market.study.trading.account,
+        starting_balance=market.study.trading.starting_balance,
+    )
+
+
+def test_the_audited_account_is_that_of_the_backtest(guarded: Market, walked: Walk) -> None:
+    found = books_of(guarded, walked)
+
+    booked = found.booked(guarded.bars, found.exposure.target)
+
+    assert found.broker.account == ACCOUNT
+    assert {"stop", "take"} <= set(booked.fills["cause"])
+    earned = earn(guarded, walked, NAME).ledgers[NAME]
+    np.testing.assert_array_equal(booked.equity, earned.equity)
+    profit = found.profit(guarded.bars, found.exposure.target)
+    np.testing.assert_array_equal(profit[walked.tested.start : walked.tested.stop], earned.equity)
+
+
+@pytest.mark.parametrize("place", ["hours", "halves"])
+def test_exits_and_finer_bars_are_audited_and_raise_no_alarm(
+    place: str, guarded: Market, walked: Walk, bare: Pipeline[Bars], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brokers = {"halves": on_halves}
+    monkeypatch.setattr(books, "broker_of", brokers.get(place, books.broker_of))
+
+    (account,) = wiring._accounts(guarded, walked)
+
+    found = audited(bare, accounts=(account,))
+    assert alarms(found) == []
+    assert [f.outcome for f in found.findings if f.check == "execution"] == ["clean", "clean"]
+
+
+@pytest.mark.parametrize("place", ["hours", "halves"])
+def test_an_exit_that_acts_a_bar_before_it_was_wished_is_caught(
+    place: str, guarded: Market, walked: Walk, bare: Pipeline[Bars], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest, brokers = Broker.book, {"halves": on_halves}
+    monkeypatch.setattr(books, "broker_of", brokers.get(place, books.broker_of))
+
+    def early(broker: Broker, wishes: Exposure) -> Ledger:
+        ahead = {
+            n: np.concatenate([getattr(wishes, n)[1:], getattr(wishes, n)[-1:]]) for n in ("stop", "take")
+        }
+        return honest(broker, replace(wishes, **ahead))
+
+    monkeypatch.setattr(Broker, "book", early)
+    (account,) = wiring._accounts(guarded, walked)
+
+    assert alarms(audited(bare, accounts=(account,))) == [("policy", "execution")]
+
+
+def test_a_stop_that_knows_the_last_bar_is_caught_though_the_targets_are_honest(
+    guarded: Market, walked: Walk, bare: Pipeline[Bars], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def knowing(forecast: Forecast, steering: Steering, sight: Sight) -> Exposure:
+        wishes = exposures(forecast, steering, sight)
+        return replace(wishes, stop=wishes.stop * float(sight.bars.close[-1, 0]))
+
+    monkeypatch.setattr(stages, "exposures", knowing)
+    (chosen,) = (s for s in stages.stages_of(guarded, walked) if s.name == "exposures")
+
+    found = audited(bare, stages=(replace(chosen, stream=None),))
+
+    assert alarms(found) == [("exposures", "truncation"), ("exposures", "poison")]

@@ -23,9 +23,7 @@ from longshort.models.opponents.catalog import model_name, model_of
 from longshort.models.opponents.scale import FittedScale, fit_scale, scale_models
 from longshort.models.training.chunks import chunk_starts
 from longshort.models.training.fitting import fit_member
-from longshort.policy.exposure import Exposure
-from longshort.policy.ledger import run_ledger
-from longshort.policy.steering import Sight, Steering, exposures
+from longshort.study.audit.books import books_of
 from longshort.study.audit.record import ALL_ROWS, Account, Fit, Pipeline, Scoring, Skill, Split, Told
 from longshort.study.audit.stages import KEPT, stages_of
 from longshort.study.audit.timeline import BarsTimeline
@@ -33,7 +31,6 @@ from longshort.study.evaluate import truth_over
 from longshort.study.folds import Fold
 from longshort.study.market import Market, targets_of
 from longshort.study.metrics import mean_loss, per_instant, row_losses
-from longshort.study.money import rule_of
 from longshort.study.significance import skill_test
 from longshort.study.walk import Report, Walk, past_of, walk
 
@@ -192,20 +189,9 @@ def _rows_read(past: Past, study: Study, fold: Fold) -> Int64[np.ndarray, " row"
 
 def _accounts(market: Market, walked: Walk) -> list[Account[Bars]]:
     """The policy's books, if the funding that they need is on record."""
-    rule, tested, bars = rule_of(market), walked.tested, market.bars
-    steering, sight = Steering(rule, bars.symbols), Sight(bars, market.panel)
-    wishes = exposures(walked.forecasts[model_name(market.study)], steering, sight).target
-    target = np.full(bars.close.shape, np.nan)
-    target[tested.start : tested.stop] = wishes
-    balance = market.study.trading.starting_balance
-
-    def booked(history: Bars, exposure: Float64[np.ndarray, "time asset"]) -> Float64[np.ndarray, " time"]:
-        asked = Exposure(closed_at=history.closed_at, symbols=history.symbols, target=exposure)
-        return run_ledger(history, asked, rule.costs, starting_balance=balance).equity
-
+    found = books_of(market, walked)
     try:
-        asked = Exposure(closed_at=bars.closed_at, symbols=bars.symbols, target=target)
-        fills = run_ledger(bars, asked, rule.costs, starting_balance=balance).fills
+        fills = found.booked(market.bars, found.exposure.target).fills
     except NotComputable:
         return []
     decided, filled = (
@@ -213,7 +199,11 @@ def _accounts(market: Market, walked: Walk) -> list[Account[Bars]]:
     )
     return [
         Account(
-            name="policy", decided_at=decided, known_at=filled + FIRST_TRADE, profit=booked, exposure=target
+            name="policy",
+            decided_at=decided,
+            known_at=filled + FIRST_TRADE,
+            profit=found.profit,
+            exposure=found.exposure.target,
         )
     ]
 

@@ -25,6 +25,7 @@ from longshort.models.forecaster import Past
 from longshort.models.lstm import FittedLSTM
 from longshort.models.opponents.catalog import model_name
 from longshort.models.training.chunks import chunk_starts
+from longshort.policy.exposure import Wishes
 from longshort.policy.pilot import Pilot, Tenure
 from longshort.policy.rivals import RIVALS, rival_exposure
 from longshort.policy.steering import Sight, Steering, exposures
@@ -122,8 +123,8 @@ class Walking:
         return {name: self._padded(getattr(found.law, name), bars) for name in LAW}
 
     def exposures(self, bars: Bars) -> Arrays:
-        """The policy's wishes."""
-        return {"target": self._wishes(bars, self._steering())}
+        """The policy's wishes, exits included."""
+        return self._wishes(bars, self._steering())
 
     def rivals(self, bars: Bars) -> Arrays:
         """The wishes of every rival."""
@@ -147,10 +148,10 @@ class Walking:
         """The same wishes by the pilot that runs live, bar by bar."""
         steering = self._steering()
         for first in pieces:
-            yield {"target": self._wishes(first, steering)}
+            yield self._wishes(first, steering)
             pilot = self._pilot(first, steering)
             for bars in pieces:
-                yield {"target": pilot.on_close(bars).target[None]}
+                yield {name: wish[None] for name, wish in pilot.on_close(bars)._asdict().items()}
 
     def _flown(self, pieces: Pieces) -> Iterator[tuple[Bars, Pilot | None]]:
         """The first piece without a pilot, every later one after the pilot has seen it."""
@@ -173,11 +174,12 @@ class Walking:
             context_rows=self._walked.context_rows(self._market, self._model),
         )
 
-    def _wishes(self, bars: Bars, steering: Steering) -> np.ndarray:
+    def _wishes(self, bars: Bars, steering: Steering) -> Arrays:
         view = self.view(bars)
         if view.forecast is None:
-            return np.full(bars.close.shape, np.nan)
-        return self._padded(exposures(view.forecast, steering, Sight(bars, view.panel)).target, bars)
+            return {name: np.full(bars.close.shape, np.nan) for name in Wishes._fields}
+        found = exposures(view.forecast, steering, Sight(bars, view.panel))
+        return {name: self._padded(getattr(found, name), bars) for name in Wishes._fields}
 
     def _remember(self, bars: Bars, panel: Panel) -> View:
         bare = np.zeros((*panel.usable.shape, 0), dtype=np.float32)
