@@ -10,12 +10,17 @@ import numpy as np
 import pytest
 
 from longshort._commands import gap as command
-from longshort._commands.gap import Replayed, gap_lines, replay_session
+from longshort._commands.gap import Replayed, gap_lines, on_record, replay_session
+from longshort._commands.paper import Asked, paper
 from longshort._commands.paper_desk import paper_folder
-from longshort.base.clock import SECOND
-from longshort.base.errors import DataError
+from longshort.base.clock import MINUTE, SECOND, Interval
+from longshort.base.errors import DataError, StudyError
 from longshort.base.settings import Study
 from longshort.data.bars import Bars
+from longshort.data.execution import Finer, laid_under
+from longshort.policy.decider import Script
+from longshort.policy.ledger import run_ledger
+from longshort.policy.pace import at_pace
 from longshort.study.gap import CAUSES
 from longshort.study.market import load_bars
 from longshort.trading.diary import NAME, Line
@@ -23,7 +28,9 @@ from longshort.trading.guarded import Circumstances
 from tests.loopback import loopback
 from tests.paper import SETTINGS, UNLIMITED, SteppedClock, Trader, start_of, tape_of, trade, train_study
 
+from .accounts import wishes
 from .conftest import Said
+from .test_pace import aggregated, some_minutes
 
 CLOSES = 16
 LATE = (6, 7)  # closes that were decided on too late
@@ -187,6 +194,32 @@ def test_a_record_that_was_corrected_later_shows_in_data(
     )
 
 
+def test_the_backtest_fills_on_the_bars_that_the_study_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hourly wishes with tight exits: on minutes they are left at other prices than on hours."""
+    minutes = some_minutes(30, seed=3)
+    hours = aggregated(minutes)
+    target = np.tile([0.4, -0.3], (len(hours), 1))
+    exits = np.full(target.shape, 0.002)
+    exposure = replace(wishes(hours, target), stop=exits, take=exits)
+    settings = {"data": {"interval": "1h"}, "trading": {"execution_interval": "1m"}}
+    plain = Study.parse({"data": {"interval": "1h"}})
+
+    def laid(_data: object, _folder: object, interval: Interval, decision: Bars) -> Finer:
+        return laid_under(decision, minutes) if interval.ns == MINUTE else {}[interval]
+
+    monkeypatch.setattr(command, "load_finer", laid)
+    executed, decided = on_record(Study.parse(settings), hours, lambda: Script(exposure))
+    alike = on_record(plain, hours, lambda: Script(exposure))
+
+    costs, fine = plain.costs.record, laid_under(hours, minutes).bars
+    on_minutes = run_ledger(fine, at_pace(exposure, fine.closed_at), costs)
+    np.testing.assert_allclose(decided.equity, run_ledger(hours, exposure, costs).equity, rtol=0, atol=1e-8)
+    np.testing.assert_allclose(executed.equity, on_minutes.equity[59::60], rtol=0, atol=1e-8)
+    assert abs(executed.equity[-1] - decided.equity[-1]) > 1.0
+    assert alike[0] is alike[1]
+    np.testing.assert_array_equal(alike[1].equity, decided.equity)
+
+
 def test_the_table_fits_a_terminal_and_the_json_has_every_part(
     session: Path, honest: Replayed, inside: Callable[..., Said]
 ) -> None:
@@ -212,3 +245,27 @@ def test_there_must_be_a_session(tmp_path: Path, study: Study) -> None:
 
     with pytest.raises(DataError, match="no session here"):
         replay_session(study)
+
+
+def test_a_market_that_closes_is_not_traded_on_paper() -> None:
+    with pytest.raises(StudyError, match="this study keeps the hours of XNYS"):
+        paper(Study.parse({"data": {"calendar": "XNYS", "interval": "1d"}}), Asked())
+
+
+def test_a_session_says_that_the_backtest_looks_closer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def nowhere(study: Study) -> str:
+        raise DataError("there is no lake.")
+
+    monkeypatch.setattr("longshort._commands.paper.venue_of", nowhere)
+    fine = Study.parse({"data": {"interval": "1h"}, "trading": {"execution_interval": "1m"}})
+    for study in (Study.parse({"data": {"interval": "1h"}}), fine):
+        with pytest.raises(DataError, match="there is no lake"):
+            paper(study, Asked())
+
+    said = " ".join(capsys.readouterr().err.split())
+    assert said == (
+        "Exits are looked for on 1h bars; a backtest looks on 1m ones. What that makes of money, "
+        "`longshort report STUDY --live` counts under fill."
+    )

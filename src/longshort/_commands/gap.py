@@ -101,7 +101,7 @@ def _replayed(study: Study, trained: Trained, session: Recollection, past: tuple
         session.bars, funding_rate=recorded.funding_rate, funding_covered=recorded.funding_covered
     )
     before = known[: len(known.until(int(recorded.closed_at[0]) - 1))]
-    executed, by_record = _on_record(study, recorded, lambda: Stepped(_following(study, trained, before)))
+    executed, by_record = on_record(study, recorded, lambda: Stepped(_following(study, trained, before)))
     _, believed = _backtest(study, streamed, Retold(_following(study, trained, warm), warm, session))
     untold, late = session.missed_by("data"), session.missed_by("latency")
     decided = Decided(believed=believed, passed=session.passed, untold=untold, late=late)
@@ -144,7 +144,7 @@ def _following(study: Study, trained: Trained, warm: Bars) -> Following:
     return Following(trained, steering_of(study, warm), warm)
 
 
-def _on_record(study: Study, recorded: Bars, decider: Callable[[], Decider]) -> tuple[Ledger, Ledger]:
+def on_record(study: Study, recorded: Bars, decider: Callable[[], Decider]) -> tuple[Ledger, Ledger]:
     """What the backtest books where its orders fill on the study's own bars for that, and on those that decide."""
     decided, _ = _backtest(study, recorded, decider())
     wanted = study.trading.execution_interval

@@ -9,9 +9,10 @@ from importlib.util import find_spec
 from rich.text import Text
 
 from longshort._commands.following import venue_of
-from longshort._commands.terminal import emit_json, stdout
+from longshort._commands.terminal import emit_json, note, stdout
+from longshort.base.calendar import AlwaysOpen, find_calendar
 from longshort.base.clock import format_instant
-from longshort.base.errors import MissingExtra
+from longshort.base.errors import MissingExtra, StudyError
 from longshort.base.settings import Study
 from longshort.connect.exchange import Exchange
 from longshort.trading.diary import Line
@@ -29,9 +30,13 @@ class Asked:
 
 
 def paper(study: Study, asked: Asked) -> None:
-    """Trade a study on paper until stopped, or for so many closes; raise `MissingExtra` without NautilusTrader."""
+    """Trade a study on paper until stopped, or for so many closes.
+
+    Raises `MissingExtra` without NautilusTrader, `StudyError` for a market that closes.
+    """
     if find_spec("nautilus_trader") is None:
         raise MissingExtra("nautilus_trader", "trade")
+    _check_bars(study)
     from longshort._commands.paper_session import PaperSession
 
     show = _show_json if asked.as_json else Lines()
@@ -41,6 +46,22 @@ def paper(study: Study, asked: Asked) -> None:
             await PaperSession(study, exchange, show).run(asked.bars)
 
     asyncio.run(session())
+
+
+def _check_bars(study: Study) -> None:
+    """Raise `StudyError` for a market that closes; say where a backtest looks closer than a session."""
+    calendar, fills = find_calendar(study.data.calendar), study.trading.execution_interval
+    if not isinstance(calendar, AlwaysOpen):
+        raise StudyError(
+            f"paper trades markets that are always open; this study keeps the hours of {calendar.name}.",
+            where="data.calendar",
+            remedy="Try it with `longshort backtest`.",
+        )
+    if fills not in ("", study.data.interval):
+        note(
+            f"Exits are looked for on {study.data.interval} bars; a backtest looks on {fills} ones. What that makes "
+            "of money, `longshort report STUDY --live` counts under fill."
+        )
 
 
 class Lines:
