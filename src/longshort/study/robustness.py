@@ -21,8 +21,8 @@ from longshort.models.forecaster import Past
 from longshort.models.lstm import FittedLSTM
 from longshort.models.opponents.scale import HAR, ScaleModel, har
 from longshort.models.training.fitting import fit_member
-from longshort.policy.ledger import run_ledger
 from longshort.policy.steering import Sight, Steering, exposures
+from longshort.study.broker import Broker, broker_of
 from longshort.study.evidence.divisions import Part, section
 from longshort.study.market import Market, code_digest, open_market
 from longshort.study.metrics import Truth, majority_losses, per_instant, row_losses
@@ -73,7 +73,9 @@ def robustness(
     for k, split in enumerate(splits):
         told.append(_tell(market, split, tuple(members[k * len(seeds) + i] for i in range(len(seeds)))))
         report("forecasting", k + 1, len(splits))
-    parts = [_part(market, name, ones) for name, ones in gathered(market, told).items()]
+    one_stretch = study.validation.scheme != "coins"
+    broker = broker_of(market, range(market.development_rows), report) if one_stretch else None
+    parts = [_part(market, name, ones, broker) for name, ones in gathered(market, told).items()]
     return section(study, parts, fits=len(jobs))
 
 
@@ -145,8 +147,9 @@ def gathered(market: Market, told: Sequence[Told]) -> dict[str, list[Told]]:
     }
 
 
-def _part(market: Market, name: str, told: Sequence[Told]) -> Part:
-    return Part(name=name, comparisons=tuple(_compared(market, told)), sharpe=_sharpe(market, told))
+def _part(market: Market, name: str, told: Sequence[Told], broker: Broker | None) -> Part:
+    sharpe = _sharpe(market, told, broker) if broker else None
+    return Part(name=name, comparisons=tuple(_compared(market, told)), sharpe=sharpe)
 
 
 def _tell(market: Market, split: Split, members: tuple[object, ...]) -> Told:
@@ -213,19 +216,22 @@ def _compared(market: Market, told: Sequence[Told]) -> list[Comparison]:
     return found
 
 
-def _sharpe(market: Market, told: Sequence[Told]) -> float | None:
-    """The net Sharpe ratio per year of the policy on a part that is one stretch of rows and all coins."""
+def _sharpe(market: Market, told: Sequence[Told], broker: Broker) -> float | None:
+    """The net Sharpe ratio per year of the policy on a part that is one stretch of rows and all coins.
+
+    It is booked as a backtest is: on the study's execution bars, on its margin.
+    """
     rows = np.concatenate([one.rows for one in told])
     if told[0].split.without or np.any(np.diff(rows) != 1):
         return None
     first, *later = [one.model for one in told]
-    rule, bars = rule_of(market), market.bars[int(rows[0]) : int(rows[-1]) + 1]
-    wishes = exposures(first.join(*later), Steering(rule, bars.symbols), Sight(market.bars, market.panel))
+    steering = Steering(rule_of(market), market.bars.symbols)
+    wishes = exposures(first.join(*later), steering, Sight(market.bars, market.panel))
+    part = broker.over(range(int(rows[0]), int(rows[-1]) + 1))
     try:
-        ledger = run_ledger(bars, wishes, rule.costs, starting_balance=market.study.trading.starting_balance)
+        return daily_sharpe(part.judged(part.book(wishes)))
     except NotComputable:
         return None
-    return daily_sharpe(ledger)
 
 
 def _cut(told: Told, block: range) -> Told:
