@@ -117,7 +117,7 @@ def test_the_help_lists_every_command() -> None:
     assert listed == {
         "init", "venues", "fetch", "import", "check", "data", "news", "facts", "doctor", "config", "features", "train",
         "tune", "explain", "export", "evaluate", "opponents", "report", "audit", "forecast", "signals", "backtest",
-        "runs", "compare", "demo", "paper", "status", "stop", "flatten",
+        "runs", "compare", "demo", "paper", "status", "stop", "flatten", "transfer",
     }  # fmt: skip
 
 

@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from longshort._commands import paper_purse
 from longshort.base.errors import DataError
 from longshort.base.instrument import AccountTerms
+from longshort.base.settings import Study
 from longshort.base.trading import LimitSettings
 from longshort.policy.ledger import Ledger
 from longshort.study.gap import booked_of
@@ -144,3 +147,40 @@ def test_more_than_there_is_cannot_be_taken_out(tmp_path: Path, money: float) ->
         run(case, range(1), {0: money})
 
     assert [line["kind"] for line in case.lines] == ["begun"]
+
+
+def test_another_terminal_moves_money_in_a_session_that_runs_and_is_told_why_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = Study.parse({}, folder=tmp_path)
+    case = Case(paper_purse.paper_folder(study))
+    refused: list[str] = []
+
+    async def session() -> PaperAccount:
+        with open_diary(case.folder) as diary, ThreadPoolExecutor() as elsewhere:
+            account = case.open(diary)
+            await account.start()
+            for money in (500.0, 500.0, -20_000.0, 0.0):
+                told = asyncio.get_running_loop().run_in_executor(
+                    elsewhere, paper_purse.transfer, study, money
+                )
+                while not told.done():
+                    paper_purse.take_transfer(case.folder, account)
+                    await asyncio.sleep(0.01)
+                refused.append(str(told.exception() or ""))
+            account.on_row(case.bars[:1])
+            await account.stop()
+            return account
+
+    account = asyncio.run(session())
+
+    assert account.books.equity == BALANCE + 1_000.0
+    assert refused[:2] == ["", ""]
+    assert "-20,000.00 would leave -9,000.00 in the account" in refused[2]
+    assert "no money is named" in refused[3]
+    assert (
+        capsys.readouterr().out.splitlines()
+        == ["+500.00 is on record, and counts from the next close on."] * 2
+    )
+    with pytest.raises(DataError, match="no paper session of this study is running"):
+        paper_purse.transfer(study, 5.0)

@@ -113,6 +113,21 @@ def stop(study: StudyPath, overrides: Overrides = None) -> None:
 
 
 @app.command()
+def transfer(
+    study: StudyPath,
+    overrides: Overrides = None,
+    *,
+    deposit: Annotated[float, typer.Option(min=0.0, help="Settlement units to put in.")] = 0.0,
+    withdraw: Annotated[float, typer.Option(min=0.0, help="Settlement units to take out.")] = 0.0,
+) -> None:
+    """Put money into a running paper account or take it out: no gain, no loss, told apart in its report."""
+    from longshort._commands import paper_purse
+    from longshort.base.settings import Study
+
+    paper_purse.transfer(Study.load(study, overrides or ()), deposit - withdraw)
+
+
+@app.command()
 def flatten(
     study: StudyPath,
     overrides: Overrides = None,

@@ -150,7 +150,7 @@ def split(accounts: Accounts, booked: Booked, bars: Bars, costs: Costs, counts: 
     ends = [float(ledger.equity[-1]) for ledger in steps]
     more_fees = _more_fees(accounts.moved, booked.fills, costs)
     more_funding = np.nan_to_num(booked.funding - funding_due(bars, booked.quantity))
-    fee, funding = -fsum(more_fees), -fsum(more_funding)
+    fee, funding = 0.0 - fsum(more_fees), 0.0 - fsum(more_funding)  # never a negative nothing
     coarser, *between = [after - before for before, after in pairwise(ends)]
     fill = coarser + float(booked.equity[-1]) - ends[-1] - fee - funding
     money = dict(zip(CAUSES, (*between, fill, fee, funding), strict=True))
