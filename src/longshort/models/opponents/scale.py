@@ -12,6 +12,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64
 from scipy import optimize, special
 
+from longshort.base.clock import format_instant
+from longshort.base.errors import DataError
 from longshort.features.panel import LEVELS, Panel
 from longshort.models.forecast import Forecast, StudentT, Values
 from longshort.models.forecaster import ForecastStream, Past
@@ -20,6 +22,7 @@ from longshort.models.inputs import blocks
 EXPANDING, EWMA, HAR = "expanding volatility", "EWMA-t", "HAR-t"
 MIN_DF = 2.1  # the variance exists only above 2
 FARTHEST = 40.0  # where a step of the search goes astray, a logarithm counts no further
+ROWS_PER_TERM = 10  # fewer leave a term to chance
 WHOLE_ROWS = 524_288  # so many rows are summed in one go, more of them in blocks that stay in the cache
 BLOCK_ROWS = 8_192
 Design = Float32[np.ndarray, "time asset term"]
@@ -34,16 +37,29 @@ class ScaleModel:
     design: Callable[[Panel], Design]
 
     def fit(self, past: Past) -> "FittedScale":
-        """Maximise the likelihood on training and validation rows."""
+        """Maximise the likelihood on training and validation rows; raise `DataError` where these are too few."""
         learnt = past.rows(past.train, past.validation)[:, None] & past.panel.usable
         beta, df = [], []
         for k, horizon in enumerate(self.horizons):
             target = past.targets.log_return[:, :, k] / np.sqrt(horizon)
             terms, came = self._gathered(past.panel, target, learnt & np.isfinite(target))
+            self._refuse_too_few(past, terms)
             found = fit_scale(terms, came)
-            beta.append(found[0])
+            beta.append(_with_rare_hours(found[0], terms) if self.design is har else found[0])
             df.append(found[1])
         return FittedScale(self.name, self.horizons, self.design, np.array(beta), np.array(df))
+
+    def _refuse_too_few(self, past: Past, terms: Float32[np.ndarray, "row term"]) -> None:
+        rows, width = terms.shape
+        if rows >= ROWS_PER_TERM * width:
+            return
+        first, last = (int(past.panel.closed_at[t]) for t in (0, -1))
+        raise DataError(
+            f"{self.name} learns {width} numbers from {ROWS_PER_TERM * width} rows or more, "
+            f"and after its warm-up there are {rows}.",
+            where=f"the bars from {format_instant(first)} to {format_instant(last)}",
+            remedy="Import or fetch more history, or train on longer stretches.",
+        )
 
     def _gathered(
         self,
@@ -192,6 +208,7 @@ def ewma(panel: Panel) -> Design:
 HAR_SPANS = (1, 6, 24, 168, 720)
 
 
+HOURS = slice(1 + len(HAR_SPANS), None)  # of HAR's terms
 HAR_COLUMNS = (*(f"range_{rows}" for rows in HAR_SPANS), *(f"hour_{hour:02d}" for hour in range(24)))
 
 
@@ -202,6 +219,23 @@ def har(panel: Panel) -> Design:
     """
     level = panel.levels[:, :, LEVELS.index("log_volatility")]
     return np.stack([level, *[panel.column(name) for name in HAR_COLUMNS]], axis=2)
+
+
+def _with_rare_hours(
+    beta: Float64[np.ndarray, " term"], terms: Float32[np.ndarray, "row term"]
+) -> Float64[np.ndarray, " term"]:
+    """HAR's coefficients, those of hours that hardly a row fell into as the others' mean.
+
+    The hours are the constant of this law. An hour without rows would have none, and its scale be off by the power of
+    e that the other hours need: more than a hundred after half a day of minutes.
+    """
+    rows = sum(np.count_nonzero(terms[part, HOURS], axis=0) for part in _row_blocks(len(terms)))
+    rare = np.less(rows, ROWS_PER_TERM)
+    if not rare.any():
+        return beta
+    whole = beta.copy()
+    whole[HOURS][rare] = np.average(beta[HOURS][~rare], weights=np.asarray(rows)[~rare])
+    return whole
 
 
 def _levels(panel: Panel, name: str) -> Design:
