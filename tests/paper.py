@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,6 @@ from longshort.policy.ledger import Ledger
 from longshort.policy.limits.limited import Limited
 from longshort.policy.limits.limiter import Limits
 from longshort.policy.limits.state import LimitState
-from longshort.study.following import Following
 from longshort.study.market import load_bars
 from longshort.trading.backtest import backtest
 from longshort.trading.diary import Line
@@ -217,7 +217,7 @@ class MindPilot:
 
     def __init__(self, study: Study, until_at: int, missed: Sequence[int] = ()) -> None:
         bars = load_bars(study).until(until_at)
-        self._mind = FollowedMind(Following(trained_model(study, bars), steering_of(study, bars), bars))
+        self._mind = FollowedMind(trained_model(study, bars), partial(steering_of, study, bars), bars)
         self._missed = set(missed)
 
     @property

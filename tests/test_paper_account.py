@@ -23,7 +23,8 @@ from longshort.policy.exposure import Exposure, Wishes
 from longshort.policy.ledger import Ledger, ledger_from, run_ledger
 from longshort.trading.diary import NAME, Diary, Line, is_running, open_diary
 from longshort.trading.guarded import Circumstances
-from longshort.trading.paper import PaperAccount, Terms
+from longshort.trading.paper import PaperAccount
+from longshort.trading.terms import Terms
 
 from .accounts import stormy_market, stormy_wishes
 from .paper import spy_on_orders

@@ -1,31 +1,49 @@
 """A study's paper account: begun with the model and the contracts of today, or gone on with as it was begun."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from longshort._commands.paper_desk import paper_folder
-from longshort._commands.watch import Watch, steering_of
+from longshort._commands.watch import KEPT_CONTEXTS, Watch, steering_of
 from longshort.base.errors import DataError
 from longshort.base.journal import Journal
 from longshort.base.settings import Study
 from longshort.data.bars import Bars
 from longshort.models.forecast import Forecast
 from longshort.policy.exposure import Wishes
-from longshort.study.following import Following
+from longshort.policy.steering import Steering
+from longshort.study.following import Following, Trained
 from longshort.trading.diary import Diary, Line
-from longshort.trading.paper import PaperAccount, Terms
+from longshort.trading.paper import PaperAccount
 from longshort.trading.rows import instrument_of, load_bars, save_bars
+from longshort.trading.terms import Terms
 
 WARM = "warmup.npz"
+LEAST_KEPT_ROWS = 1_024
 
 
 class FollowedMind:
-    """The study's model, as a paper account asks it."""
+    """The study's model, as a paper account asks it; `steer` makes what decides, holding nothing."""
 
-    def __init__(self, following: Following) -> None:
-        self._following = following
-
+    def __init__(self, trained: Trained, steer: Callable[[], Steering], bars: Bars) -> None:
+        self._trained, self._steer = trained, steer
+        self._following = Following(trained, steer(), bars)
         self.forecast: Forecast | None = None
+
+    def state(self) -> Mapping[str, np.ndarray] | None:
+        """What it goes on from, with the last bars."""
+        return self._following.state()
+
+    def restore(self, state: Mapping[str, np.ndarray], bars: Bars) -> None:
+        """Stand where another one was after some bars."""
+        steering = self._steer()
+        steering.restore(_below("steering/", state))
+        trained = replace(self._trained, memory=_below("features/", state))
+        self._following = Following(trained, steering, bars)
 
     def step(self, row: Bars, past: Bars | None) -> Wishes:
         """The wishes at one more closed row; `forecast` is what they rest on."""
@@ -54,9 +72,14 @@ def open_account(study: Study, watch: Watch, diary: Diary, heard: Journal) -> Pa
         account=study.trading.account,
         starting_balance=study.trading.starting_balance,
         limits=study.limits,
+        kept_rows=max(LEAST_KEPT_ROWS, 2 * KEPT_CONTEXTS * trained.context_rows),
     )
-    following = Following(trained, steering_of(study, warm), warm)
-    return PaperAccount(terms, FollowedMind(following), warm, diary, heard)
+    mind = FollowedMind(trained, partial(steering_of, study, warm), warm)
+    return PaperAccount(terms, mind, warm, diary, heard)
+
+
+def _below(prefix: str, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): part for name, part in state.items() if name.startswith(prefix)}
 
 
 def _with_coins(pattern: Bars, begun: Line, path: Path) -> Bars:

@@ -15,7 +15,6 @@ import numpy as np
 
 from longshort._commands.paper_account import open_account
 from longshort._commands.paper_desk import HEARTBEAT, STOP, paper_folder
-from longshort._commands.paper_purse import take_transfer
 from longshort._commands.terminal import note
 from longshort._commands.watch import KEPT_CONTEXTS, Watch
 from longshort.base.clock import SECOND, Interval, format_instant
@@ -222,7 +221,6 @@ class PaperSession:
                 account.note(Session(self.now(), "flattens", f"{pulled.words}: at the next opening price"))
                 note(f"Told to be flat, {pulled.words}: positions are closed at the next opening price.")
             self._said_killed = pulled is not None
-            take_transfer(self.folder, account)
             self._feed_is(account)
             beats -= LOOK_S
             if beats <= 0.0:
@@ -256,8 +254,10 @@ class PaperSession:
         account = self.account
         assert account is not None, "opened before"
         what = "resumed" if known else "started"
-        detail = f"{len(account.rows)} closes on record" if known else f"model {self._watch.trained.name}"
+        detail = f"{account.closes} closes on record" if known else f"model {self._watch.trained.name}"
         account.note(Session(self.now(), what, detail))
+        if account.snapshots.refused:
+            note(f"The snapshot was not used, the whole journal was replayed: {account.snapshots.refused}")
         account.said = []
         last = format_instant(account.closed_to)
         note(

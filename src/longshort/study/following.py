@@ -75,6 +75,16 @@ class Following:
         """The close after which rows have to be kept at hand, for they may have to be stepped again."""
         return int(self._older["last_closed_at"][0])
 
+    def state(self) -> State | None:
+        """What one is built from, with the rows after `needed_from`, that stands where this one does.
+
+        None where the policy looks at bars itself: what it has seen of them is not kept.
+        """
+        if self._steering.needs_sight:
+            return None
+        features = {f"features/{name}": part for name, part in self._older.items()}
+        return features | {f"steering/{name}": part for name, part in self._steering.state().items()}
+
     def step(self, row: Bars, tail: Bars | None = None) -> tuple[Forecast, Wishes]:
         """The forecast at one more closed row, and the wishes; `tail` are the bars before it where some have changed.
 

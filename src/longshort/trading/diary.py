@@ -43,11 +43,18 @@ class Diary:
             raise _not_written(self.path, "no space left on device")
         self._size += written
 
-    def lines(self) -> Generator[Line]:
-        """What is on record, in order; raise `DataError` for a damaged line."""
+    @property
+    def size(self) -> int:
+        """How many bytes are on record."""
+        return self._size
+
+    def lines(self, after: int = 0) -> Generator[Line]:
+        """What is on record, in order, after so many bytes; raise `DataError` for a damaged line."""
+        since = " after its snapshot" if after else ""
         with self.path.open("rb") as file:
+            file.seek(after)
             for number, text in enumerate(file, start=1):
-                yield _read(text, self.path, number)
+                yield _read(text, self.path, f"line {number}{since}")
 
     def _erase(self) -> None:
         with suppress(OSError):
@@ -77,6 +84,11 @@ def open_diary(folder: Path) -> Generator[Diary]:
             os.close(handle)
     finally:
         os.close(locked)  # and with it the lock
+
+
+def plain_of(value: object) -> Any:
+    """A value as JSON gives it back."""
+    return json.loads(json.dumps(jsonable(value), allow_nan=False))
 
 
 def is_running(folder: Path) -> bool:
@@ -131,13 +143,13 @@ def _take_away_what_was_cut_off(handle: int) -> int:
     return end
 
 
-def _read(text: bytes, path: Path, number: int) -> Line:
+def _read(text: bytes, path: Path, which: str) -> Line:
     try:
         line = json.loads(text)
         return line if isinstance(line["kind"], str) else {}[line["kind"]]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(
-            f"line {number} is damaged, so the account cannot be restored from it.",
+            f"{which} is damaged, so the account cannot be restored from it.",
             where=path,
             remedy="Put back a copy, or move the folder away to begin anew.",
         ) from error

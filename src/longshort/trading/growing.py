@@ -19,9 +19,11 @@ from longshort.policy.contract import CELL, INSIDE, UNITS, Books, Table
 from longshort.policy.desk import USUAL_ROWS, open_desk
 from longshort.trading.books import VenueBooks
 from longshort.trading.coins import coins_of
-from longshort.trading.rows import joined
+from longshort.trading.rows import arrays_of, bars_of, joined
 
 FIRST_ROWS = 1024
+PRESENT = ("held", "purse", "on_way")  # tables of now
+LAID, BOOKED = ("market", "inside"), ("balances", "entries")  # tables with a row per close
 
 
 class GrowingBooks(VenueBooks):
@@ -103,6 +105,34 @@ class GrowingBooks(VenueBooks):
             paid.append((asset, due))
         return paid
 
+    def state(self, kept_rows: int) -> dict[str, np.ndarray]:
+        """What the account goes on from after a close: of its past the last rows, and every fill."""
+        last, made = slice(max(0, self.rows - kept_rows), self.rows), int(self.desk.purse["fills"][0])
+        tables = {name: getattr(self.desk, name) for name in PRESENT}
+        tables |= {name: getattr(self.desk, name)[last] for name in LAID}
+        tables |= {name: getattr(self.books, name)[last] for name in BOOKED}
+        recent = {f"recent/{name}": part for name, part in arrays_of(joined(self._recent)).items()}
+        counts = {"rows": np.array([self.rows]), "late_funding": self.late_funding}
+        return {**tables, "fills": self.books.fills[:made], **counts, **recent}
+
+    def restore(self, state: Mapping[str, np.ndarray], pattern: Bars) -> None:
+        """Go on where another account of the same terms was; do so before an exchange keeps it."""
+        self.rows = int(state["rows"][0])
+        while self.rows >= len(self.desk.market):
+            self._grow()
+        last = slice(self.rows - len(state["market"]), self.rows)
+        for name in PRESENT:
+            getattr(self.desk, name)[:] = state[name]
+        for tables, names in ((self.desk, LAID), (self.books, BOOKED)):
+            for name in names:
+                getattr(tables, name)[last] = state[name]
+        self.books.fills[: len(state["fills"])] = state["fills"]
+        self.row, self._seen = self.rows - 1, len(state["fills"])
+        self._cash = float(self.desk.purse["cash"][0])
+        self.late_funding = state["late_funding"].copy()
+        recent = bars_of({n.removeprefix("recent/"): v for n, v in state.items() if "recent/" in n}, pattern)
+        self._recent = [recent[t : t + 1] for t in range(len(recent))]
+
     @property
     def exchange(self) -> Any:
         """The simulated exchange that keeps the account."""
@@ -116,8 +146,10 @@ class GrowingBooks(VenueBooks):
         return float(self.books.balances["equity"][self.rows - 1]) / UNITS
 
     def _make_room(self) -> None:
-        if self.rows < len(self.desk.market):
-            return
+        if self.rows >= len(self.desk.market):
+            self._grow()
+
+    def _grow(self) -> None:
         self.desk = self.desk._replace(market=_twice(self.desk.market), inside=_twice(self.desk.inside))
         self.books = Books(*(_twice(table) for table in self.books))
 

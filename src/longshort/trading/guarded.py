@@ -7,7 +7,7 @@ replay is told it instead. A decision that is missed is formed like any other an
 # pyright: reportUnknownParameterType=false
 # NautilusTrader is compiled and has no stubs.
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
@@ -31,6 +31,19 @@ class Mind(Protocol):
 
     def step(self, row: Bars, past: Bars | None) -> Wishes:
         """The wishes at one more closed row; `past` are the rows before it where some have changed, else None."""
+        ...
+
+
+@runtime_checkable
+class Lasting(Protocol):
+    """A mind that can be put back where it was; one that cannot is told everything anew."""
+
+    def state(self) -> Mapping[str, np.ndarray] | None:
+        """What it goes on from, together with the last bars; None where it cannot say."""
+        ...
+
+    def restore(self, state: Mapping[str, np.ndarray], bars: Bars) -> None:
+        """Go on where another one was; `bars` are the last ones before it, as they were believed."""
         ...
 
 
@@ -73,6 +86,19 @@ class Guarded:
         self.events = gated.events
         self.passed = self._unchanged() if self.circumstances.missed else gated.wishes
         return self.passed
+
+    def state(self) -> dict[str, np.ndarray]:
+        """What it goes on from beside its mind and the limits' record."""
+        counted = {"missing": self._missing, "earned": self._earned, "fills": np.array([self._fills])}
+        return counted | {f"watch/{name}": part for name, part in self.watch.state().items()}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on where another one was."""
+        self._missing, self._earned = state["missing"].copy(), state["earned"].copy()
+        self._fills = int(state["fills"][0])
+        self.watch.restore(
+            {n.removeprefix("watch/"): part for n, part in state.items() if n.startswith("watch/")}
+        )
 
     def _followed(self) -> Wishes:
         return self._unchanged() if self.circumstances.missed else self.wished

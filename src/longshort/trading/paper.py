@@ -9,56 +9,44 @@ for. Nothing here reads a clock, a venue or a terminal by itself.
 # pyright: reportUnknownParameterType=false
 # NautilusTrader is compiled and has no stubs.
 
-import json
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from contextlib import suppress
+from dataclasses import asdict
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from longshort.base.clock import format_instant
 from longshort.base.errors import DataError
-from longshort.base.files import jsonable
-from longshort.base.instrument import AccountTerms, Costs
 from longshort.base.journal import Event, Journal, Session, StoodAside
-from longshort.base.trading import LimitSettings
 from longshort.data.bars import Bars
 from longshort.policy.contract import UNMARGINED
-from longshort.policy.decider import Script
-from longshort.policy.exposure import Exposure
 from longshort.policy.limits.limiter import Limits
+from longshort.policy.limits.state import FORMAT as LIMITS_FORMAT
 from longshort.policy.limits.state import LimitState
 from longshort.trading.accounting import decision_line, fill_events
-from longshort.trading.backtest import backtest
-from longshort.trading.diary import Diary, Line
+from longshort.trading.diary import Diary, Line, plain_of
 from longshort.trading.events import CLOSED, OPENED
 from longshort.trading.growing import GrowingBooks
-from longshort.trading.guarded import Circumstances, Guarded, Mind
+from longshort.trading.guarded import Circumstances, Guarded, Lasting, Mind
 from longshort.trading.live_events import AFTER_CLOSE, LiveClosed, LiveOpened
 from longshort.trading.missed import CUT_OFF
 from longshort.trading.node import PaperNode
-from longshort.trading.rows import differing, from_line, instrument_line, joined, to_line
+from longshort.trading.past import Past
+from longshort.trading.rehearsal import rehearse
+from longshort.trading.reopening import reopen_positions
+from longshort.trading.rows import arrays_of, bars_of, differing, from_line, to_line
+from longshort.trading.snapshot import Snapshot, Snapshots
 from longshort.trading.strategy import PilotStrategy
+from longshort.trading.terms import Terms
 
-FORMAT = 2
-BEGUN, ROW, OPENING, TRANSFER, DECIDED = "begun", "row", "opening", "transfer", "decided"
+ROW, OPENING, TRANSFER, DECIDED = "row", "opening", "transfer", "decided"
 INPUTS = (ROW, OPENING, TRANSFER)
-REHEARSED = 6  # rows
+EVERY_ROWS = 250  # closes between two snapshots: what a restart replays at most
 
 Ask = Callable[[int], Circumstances]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """What an account is begun with: `name` tells study and model, `pattern` is a row of the coins."""
-
-    name: str
-    pattern: Bars
-    costs: Costs
-    account: AccountTerms
-    starting_balance: float
-    limits: LimitSettings
 
 
 class PaperAccount:
@@ -69,28 +57,39 @@ class PaperAccount:
         limits = Limits(terms.limits, LimitState.fresh(terms.pattern.symbols))
         self.mind = Guarded(mind, limits, self.books)
         self.ask: Ask = lambda _: Circumstances()
-        self.rows: list[Bars] = []
+        self.snapshots = Snapshots(diary)
         self._terms, self._warm, self._diary, self._heard = terms, warm, diary, heard
+        self._past, self._mind = Past(warm, terms.kept_rows), mind
         self._margined = self.books.desk.account.mode != UNMARGINED
         self._node: PaperNode | None = None
         self._expected: deque[Line] = deque()
         self._replaying, self._asked = False, Circumstances()
         self._opened, self._fills = False, 0
         self._hole: set[str] = set()
-        self._closed_at: list[int] = []
         self.said: list[Line] = []  # for whoever shows it, and empties it
 
     async def start(self) -> int:
-        """Start the node and tell it all that is on record; return how many lines that was."""
-        rehearse(self._terms, self._warm)
-        self._node = PaperNode(self.books, PilotStrategy(self.mind, self.books, _Teller(self._on_event)))
+        """Start the node and tell it what is on record after the last snapshot; 0 where there was nothing at all."""
+        terms = self._terms
+        rehearse(self._warm, terms.costs, terms.account, terms.starting_balance)
+        begun = next(self._diary.lines(), None)
+        if begun is not None:
+            terms.check(begun, self._diary.path)
+        kept = self.snapshots.load() if isinstance(self._mind, Lasting) else None
+        if kept is not None:
+            self._restore(kept)
+        strategy = PilotStrategy(self.mind, self.books, _Teller(self._on_event))
+        self._node = PaperNode(self.books, strategy)
         await self._node.start()
-        lines = list(self._diary.lines())
-        if lines:
-            self._replay(lines)
-        else:
-            self._diary.write({"kind": BEGUN, "format": FORMAT, **self._identity})
-        return len(lines)
+        if kept is not None:
+            strategy.resume(self.closed_to)
+            reopen_positions(self.books, self.books.exchange, strategy)
+        if begun is None:
+            self._diary.write(terms.begun)
+            return 0
+        lines = list(self._diary.lines(kept.size if kept is not None else 0))
+        self._replay(lines)
+        return len(lines) + (kept is not None)
 
     async def stop(self) -> None:
         """Stop the node; positions stay as they are, and what lapsed at the last close is told at the next one."""
@@ -101,7 +100,12 @@ class PaperAccount:
     @property
     def closed_to(self) -> int:
         """The last close on record; before the first one the last of the warm-up."""
-        return self._closed_at[-1] if self._closed_at else int(self._warm.closed_at[-1])
+        return self._past.closed_to
+
+    @property
+    def closes(self) -> int:
+        """How many closes are on record."""
+        return len(self._past.closed_at)
 
     @property
     def awaited(self) -> tuple[str, ...]:
@@ -113,11 +117,13 @@ class PaperAccount:
 
     def on_row(self, row: Bars, past: Bars | None = None) -> None:
         """Take a row that has closed; `past` are rows before it as they are told now, where some have changed."""
-        changed = differing(self._history(), past) if past is not None else []
+        changed = differing(self._past.bars, past) if past is not None else []
         told = [to_line(past[t : t + 1]) for t in changed] if past is not None else []
         line = {"kind": ROW, **to_line(row), "changed": told}
         self._diary.write(line)
         self._take_row(line)
+        if self.closes % EVERY_ROWS == 0:
+            self.keep()
 
     def on_opening(self, prices: Mapping[str, float]) -> None:
         """Take the opening prices of all coins that are `awaited`."""
@@ -132,16 +138,47 @@ class PaperAccount:
         self._diary.write(line)
         self.books.move(line)
 
+    def keep(self) -> None:
+        """Take a snapshot, right after a close; a mind that cannot be put back, or a full disk, costs time later."""
+        of_mind = self._mind.state() if isinstance(self._mind, Lasting) else None
+        if of_mind is None:
+            return
+        parts: Mapping[str, Mapping[str, np.ndarray]] = {
+            "books": self.books.state(2 * self._terms.kept_rows),
+            "guarded": self.mind.state(),
+            "mind": of_mind,
+            "bars": arrays_of(self._past.bars),
+        }
+        arrays = {f"{part}/{name}": array for part, state in parts.items() for name, array in state.items()}
+        plain = {
+            "limits": {"format": LIMITS_FORMAT} | asdict(self.mind.limits.state),
+            "asked": asdict(self._asked),
+            "holes": sorted(self._hole),
+        }
+        with suppress(DataError):
+            self.snapshots.save(arrays | {"closed_at": np.array(self._past.closed_at)}, plain)
+
+    def _restore(self, kept: Snapshot) -> None:
+        assert isinstance(self._mind, Lasting), "or there is no snapshot"
+        pattern = self._terms.pattern
+        self._past.restore(bars_of(kept.under("bars/"), pattern), kept.arrays["closed_at"].tolist())
+        self.books.restore(kept.under("books/"), pattern)
+        self.mind.restore(kept.under("guarded/"))
+        self.mind.limits.state = LimitState.read(kept.plain["limits"])
+        self._mind.restore(kept.under("mind/"), self._past.bars)
+        self._asked = Circumstances(**kept.plain["asked"])
+        self._hole = set(kept.plain["holes"])
+        self._fills = int(self.books.desk.purse["fills"][0])
+
     def note(self, event: Session) -> None:
         """Put on record, and tell, what the session itself did."""
         self._diary.write({"kind": event.kind} | asdict(event))
         self._heard.append(event)
 
     def _replay(self, lines: Sequence[Line]) -> None:
-        self._check_identity(lines[0])
         self._replaying = True
         starts = [n for n, line in enumerate(lines) if line["kind"] in INPUTS]
-        for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
+        for start, end in pairwise([*starts, len(lines)]):
             self._expected = deque(line for line in lines[start + 1 : end] if line["kind"] != Session.kind)
             take = {ROW: self._take_row, OPENING: self._take_opening, TRANSFER: self.books.move}
             take[lines[start]["kind"]](lines[start])
@@ -156,9 +193,8 @@ class PaperAccount:
         number = self.books.rows
         cells = self.books.lay(row)
         if number and not self._opened:
-            self._tell(OPENED, LiveOpened(number, cells, int(self.rows[-1].closed_at[0]) + AFTER_CLOSE))
-        self.rows.append(row)
-        self._closed_at.append(at)
+            self._tell(OPENED, LiveOpened(number, cells, self.closed_to + AFTER_CLOSE))
+        self._past.append(row)
         self.mind.ask = lambda: self._circumstances(at)
         self._tell(CLOSED, LiveClosed(number, row, at))
         self._flag_holes(row)
@@ -179,7 +215,7 @@ class PaperAccount:
     def _tell(self, kind: Any, event: LiveOpened | LiveClosed) -> None:
         assert self._node is not None, "start comes first"
         self._node.tell(kind, event)
-        for event_of_fill in fill_events(self.books, self._fills, self._closed_at):
+        for event_of_fill in fill_events(self.books, self._fills, self._past.closed_at):
             self._on_event(event_of_fill)
         self._fills = int(self.books.desk.purse["fills"][0])
 
@@ -199,27 +235,13 @@ class PaperAccount:
         self.mind.past = None
         if not changed:
             return
-        history, first = self._history(), len(self._warm)
         for row in changed:
-            place = int(np.searchsorted(history.closed_at, row.closed_at[0])) - first
-            if place < 0:
-                self._warm = joined([self._warm[: first + place], row, self._warm[first + place + 1 :]])
-                continue
-            for asset, paid in self.books.charge_late(place, row, at):
+            number, closed_at = self._past.correct(row), int(row.closed_at[0])
+            paid = self.books.charge_late(number, row, at) if number is not None else []
+            for asset, units in paid:
                 symbol = self.books.coins[asset].symbol
-                self._say(
-                    {
-                        "kind": "late-funding",
-                        "closed_at": int(row.closed_at[0]),
-                        "symbol": symbol,
-                        "units": paid,
-                    }
-                )
-            self.rows[place] = row
-        self.mind.past = self._history()
-
-    def _history(self) -> Bars:
-        return joined([self._warm, *self.rows])
+                self._say({"kind": "late-funding", "closed_at": closed_at, "symbol": symbol, "units": units})
+        self.mind.past = self._past.bars
 
     def _flag_holes(self, row: Bars) -> None:
         """Say once of each coin that is held that its funding is not known."""
@@ -256,37 +278,6 @@ class PaperAccount:
             where=self._diary.path,
             remedy="Go on with the program and the model that wrote it, or move the folder away to begin anew.",
         )
-
-    @property
-    def _identity(self) -> Line:
-        coins = [instrument_line(one) for one in self._terms.pattern.instruments]
-        return {"name": self._terms.name, "coins": plain_of(coins)}
-
-    def _check_identity(self, line: Line) -> None:
-        told = {name: line.get(name) for name in self._identity}
-        if line["kind"] != BEGUN or line.get("format") != FORMAT or told != self._identity:
-            raise DataError(
-                "this account was begun with another study, model or program.",
-                where=self._diary.path,
-                remedy="Go on with those, or move the folder away to begin anew.",
-            )
-
-
-def rehearse(terms: Terms, warm: Bars) -> None:
-    """Trade a few old bars on an account of its own: what is compiled on first use is not compiled at a close."""
-    rows = warm[-REHEARSED:]
-    covered = replace(rows, funding_covered=np.ones_like(rows.funding_covered))
-    target = np.resize([0.5, -0.5, 0.0], rows.close.shape)
-    distance = np.full(target.shape, 0.01)
-    wishes = Exposure(
-        closed_at=rows.closed_at, symbols=rows.symbols, target=target, stop=distance, take=distance
-    )
-    backtest(covered, Script(wishes), terms.costs, terms.starting_balance, account=terms.account)
-
-
-def plain_of(value: object) -> Any:
-    """A value as JSON gives it back."""
-    return json.loads(json.dumps(jsonable(value), allow_nan=False))
 
 
 class _Teller:

@@ -22,8 +22,9 @@ from longshort.study.following import Following
 from longshort.study.gap import Booked, BookedFill
 from longshort.trading.diary import NAME, Line
 from longshort.trading.missed import cause_of
-from longshort.trading.paper import BEGUN, DECIDED, ROW
+from longshort.trading.paper import DECIDED, ROW
 from longshort.trading.rows import from_line, joined
+from longshort.trading.terms import BEGUN
 
 FILLED, LIQUIDATED, FUNDING = "filled", "liquidated", "funding"
 

@@ -65,10 +65,24 @@ def differing(known: Bars, told: Bars) -> list[int]:
     ]
 
 
+def arrays_of(bars: Bars) -> dict[str, np.ndarray]:
+    """A stretch of bars as arrays by name."""
+    arrays: dict[str, np.ndarray] = {name: getattr(bars, name) for name in ("closed_at", *VALUES, *FLAGS)}
+    return arrays | {GAUGE + name: grid for name, grid in bars.gauges.items()}
+
+
+def bars_of(arrays: Mapping[str, np.ndarray], pattern: Bars) -> Bars:
+    """The stretch that the arrays are of, with the pattern's coins."""
+    gauges = {
+        cast("Gauge", name.removeprefix(GAUGE)): arrays[name] for name in arrays if name.startswith(GAUGE)
+    }
+    plain: dict[str, Any] = {name: arrays[name] for name in ("closed_at", *VALUES, *FLAGS)}
+    return replace(pattern[:0], gauges=gauges, **plain)
+
+
 def save_bars(path: Path, bars: Bars) -> None:
     """Keep a stretch of bars beside a journal."""
-    arrays: dict[str, Any] = {name: getattr(bars, name) for name in ("closed_at", *VALUES, *FLAGS)}
-    arrays |= {GAUGE + name: grid for name, grid in bars.gauges.items()}
+    arrays: dict[str, Any] = arrays_of(bars)
 
     def write(temporary: Path) -> None:
         with temporary.open("wb") as file:
@@ -81,11 +95,7 @@ def load_bars(path: Path, pattern: Bars) -> Bars:
     """The stretch that was kept, of the pattern's coins; raise `DataError` where it is damaged."""
     try:
         with np.load(path, allow_pickle=False) as kept:
-            arrays = {name: kept[name] for name in ("closed_at", *VALUES, *FLAGS)}
-            gauges = {
-                cast("Gauge", name.removeprefix(GAUGE)): kept[name] for name in kept if name.startswith(GAUGE)
-            }
-        return replace(pattern[:0], gauges=gauges, **arrays)
+            return bars_of(kept, pattern)
     except (OSError, ValueError, KeyError) as error:
         raise DataError(
             "the bars that the model was warmed up with cannot be read.",

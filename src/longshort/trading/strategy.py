@@ -32,6 +32,10 @@ class PilotStrategy(Strategy):
         self._journal = journal
         self._closed_at = 0
 
+    def resume(self, closed_at: int) -> None:
+        """Go on after a close that another strategy decided at."""
+        self._closed_at = closed_at
+
     def on_start(self) -> None:
         """Subscribe to the opens and the closes."""
         for instant in (OPENED, CLOSED):
