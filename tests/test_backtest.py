@@ -11,8 +11,9 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from longshort._commands.trade import misheld
 from longshort.base.errors import MissingExtra, NotComputable, StudyError
-from longshort.base.instrument import Costs
+from longshort.base.instrument import AccountTerms, Costs
 from longshort.base.journal import MemoryJournal, StoodAside
 from longshort.data.bars import Bars
 from longshort.data.simulator import Simulation
@@ -171,6 +172,20 @@ def test_lapsed_wishes_go_to_the_journal() -> None:
         StoodAside(int(bars.closed_at[0]), "AAAUSDT", "no bar to fill in"),
         StoodAside(int(bars.closed_at[1]), "AAAUSDT", "no bar at this close"),
     ]
+
+
+def test_positions_that_the_policy_took_for_held_and_left_alone_are_counted() -> None:
+    bars = market([coin()], _column(99, 100, 100, 100), _column(100, 100, 100, 100))
+    asked = wishes(bars, _column(0.5, NAN, NAN, NAN))
+    alone = [np.array([belief]) for belief in (NAN, 0.5, 0.5, 0.5)]
+
+    late = run_ledger(bars, asked, Costs(), account=AccountTerms(latency_ms=1))
+
+    assert misheld(run_ledger(bars, asked, Costs()), alone) == ()
+    assert misheld(late, alone) == (
+        "At 1 of 4 closes the policy left a coin alone that it took to be held otherwise than it was: it takes orders "
+        "to fill at the next open, and these filled later or not at all.",
+    )
 
 
 def test_unknown_funding_stops_the_backtest() -> None:

@@ -1,11 +1,12 @@
 """`backtest`: the pilot behind its limits on the event-driven engine, out of sample throughout, then taken apart."""
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float64
 
 from longshort._commands.tries import trial_of, trials_of
 from longshort.base.clock import SystemClock, format_instant
@@ -42,6 +43,7 @@ from longshort.web.tearsheet import render_tearsheet
 
 TOLERANCE = 1e-6  # settlement units; both round every event to 1e-8
 REPORT_EVERY = 50
+Held = Float64[np.ndarray, " asset"]
 OUT_OF_SAMPLE = "Every bar was traded by a model that had been fitted before it: walk-forward, out of sample."
 
 
@@ -83,13 +85,14 @@ def backtest_into(study: Study, *, report: Progress = lambda what, done, of: Non
     run.write_study()
     steering = Steering(rule_of(market), market.bars.symbols)
     drive = _Drive(study, money.broker, run, report)
-    ledger, passed = drive.through(walked.pilot(market, model, steering))
+    ledger, passed = drive.through(walked.pilot(market, model, steering), steering)
     booked = money.broker.book(passed)
     difference = _difference(ledger, booked)
     if study.limits == LimitSettings():
         _same_wishes(passed, money.exposure)
     found = dissect(money.broker, passed, ledger, _rivals(money, model), trials=_counted(market, ledger))
     sheet = _sheet(market, money, ledger, run, found)
+    sheet = replace(sheet, notes=(*sheet.notes, *misheld(money.broker.judged(ledger), drive.left_alone)))
     _write(run, sheet, found)
     return Backtest(
         sheet=sheet,
@@ -109,6 +112,7 @@ class _Drive:
         self._report = report
         self._file = FileJournal(run.folder / "journal.jsonl")
         self._told = MemoryJournal()
+        self.left_alone: list[Held] = []
 
     @property
     def limited(self) -> dict[str, int]:
@@ -116,15 +120,23 @@ class _Drive:
         causes = [e.cause for e in self._told.events if isinstance(e, LimitReached | OrderCut)]
         return dict(Counter(str(cause) for cause in causes))
 
-    def through(self, pilot: Decider) -> tuple[Ledger, Exposure]:
-        """The account of a pilot behind the study's limits, and the wishes that they let through."""
+    def _tell(self, done: int) -> None:
+        rows = len(self._broker.decision)
+        if done % REPORT_EVERY == 0 or done == rows:
+            self._report("trading", done, rows)
+
+    def through(self, pilot: Decider, steering: Steering) -> tuple[Ledger, Exposure]:
+        """The account of a pilot behind the study's limits, and the wishes that they let through.
+
+        `left_alone` keeps what the policy took itself to hold at each close, NaN where it wished for anything.
+        """
         from longshort.trading.backtest import backtest as run_engine
 
         broker, journal = self._broker, Several(self._file, self._told)
         self._file.path.unlink(missing_ok=True)
         state = LimitState.fresh(broker.decision.symbols)
         gate = Limited(
-            _Reported(pilot, len(broker.decision), self._report),
+            _Reported(pilot, steering, self.left_alone, self._tell),
             Limits(self._study.limits, state),
             journal,
         )
@@ -140,13 +152,15 @@ class _Drive:
 
 
 class _Reported:
-    """A pilot that tells how far it is."""
+    """A pilot that tells how many bars it has seen, and keeps what it takes itself to hold where it leaves it alone."""
 
-    def __init__(self, pilot: Decider, rows: int, report: Progress) -> None:
+    def __init__(
+        self, pilot: Decider, steering: Steering, left_alone: list[Held], report: Callable[[int], None]
+    ) -> None:
         self._pilot = pilot
-        self._rows = rows
+        self._steering = steering
+        self._left_alone = left_alone
         self._report = report
-        self._done = 0
 
     @property
     def forecast(self) -> Forecast | None:
@@ -155,10 +169,25 @@ class _Reported:
 
     def on_close(self, bars: Bars) -> Wishes:
         """What the pilot says."""
-        self._done += 1
-        if self._done % REPORT_EVERY == 0 or self._done == self._rows:
-            self._report("trading", self._done, self._rows)
-        return self._pilot.on_close(bars)
+        wishes = self._pilot.on_close(bars)
+        self._left_alone.append(np.where(np.isnan(wishes.target), self._steering.held, np.nan))
+        self._report(len(self._left_alone))
+        return wishes
+
+
+def misheld(ledger: Ledger, left_alone: Sequence[Held]) -> tuple[str, ...]:
+    """A sentence where a policy left positions alone that its account did not hold; nothing where there were none.
+
+    `left_alone` is what it took itself to hold at each close of the account, NaN where it wished for anything.
+    """
+    believed = np.reshape(left_alone, ledger.quantity.shape)
+    wrong = np.isfinite(believed) & (np.sign(believed) != np.sign(ledger.quantity))
+    if not wrong.any():
+        return ()
+    return (
+        f"At {int(wrong.sum()):,} of {wrong.size:,} closes the policy left a coin alone that it took to be held "
+        "otherwise than it was: it takes orders to fill at the next open, and these filled later or not at all.",
+    )
 
 
 def _difference(engine: Ledger, ledger: Ledger) -> float:
