@@ -15,6 +15,7 @@ import numpy as np
 
 from longshort._commands.paper_account import open_account
 from longshort._commands.paper_desk import HEARTBEAT, STOP, paper_folder
+from longshort._commands.paper_purse import take_transfer
 from longshort._commands.terminal import note
 from longshort._commands.watch import KEPT_CONTEXTS, Watch
 from longshort.base.clock import SECOND, Interval, format_instant
@@ -221,6 +222,7 @@ class PaperSession:
                 account.note(Session(self.now(), "flattens", f"{pulled.words}: at the next opening price"))
                 note(f"Told to be flat, {pulled.words}: positions are closed at the next opening price.")
             self._said_killed = pulled is not None
+            take_transfer(self.folder, account)
             self._feed_is(account)
             beats -= LOOK_S
             if beats <= 0.0:
