@@ -15,7 +15,8 @@ CUTS = 12  # lengths at which a history is cut off, and from which on it is repl
 GAP = 5  # rows without a bar
 UNITS = (1_024.0, 1 / 64, 8.0)  # powers of two: another unit, without another rounding
 PRICES = ("open", "high", "low", "close")
-PRICED: tuple[Gauge, ...] = ("mark_close", "index_close", "spot_close")
+QUOTED: tuple[Gauge, ...] = ("mark_close", "index_close", "spot_close")
+PRICED: tuple[Gauge, ...] = (*QUOTED, "mark_high", "mark_low")
 
 
 @lru_cache(maxsize=2)
@@ -24,7 +25,9 @@ def markets(rows: int) -> tuple[Bars, Bars]:
     bars = simulate_market(coins=len(UNITS), bars=rows, seed=5).bars
     rng = np.random.default_rng(5)
     shape = bars.close.shape
-    near = {name: bars.close * np.exp(rng.normal(0.0, 5e-4, shape)) for name in PRICED}
+    near: dict[Gauge, Grid] = {name: bars.close * np.exp(rng.normal(0.0, 5e-4, shape)) for name in QUOTED}
+    near["mark_high"] = np.maximum(bars.high, near["mark_close"])
+    near["mark_low"] = np.minimum(bars.low, near["mark_close"])
     count = rng.poisson(2.0, shape).astype(np.float64)
     score = rng.uniform(-1.0, 1.0, shape) * count
     complete = replace(
