@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longshort.base.errors import DataError, NotComputable, StudyError
-from longshort.base.instrument import Costs
+from longshort.base.instrument import AccountTerms, Costs
 from longshort.data.bars import Bars
 from longshort.data.simulator import Simulation
 from longshort.policy import booking
@@ -128,6 +128,23 @@ def _rounding(bars: Bars, ledger: Ledger) -> float:
             half_tick * np.abs(fills["quantity"].to_numpy()).sum() + half_lot * np.abs(np.diff(prices)).sum()
         )
     return total
+
+
+def test_what_goes_out_at_the_open_is_booked_before_what_rests_whichever_coin_it_is_of() -> None:
+    opens = np.full((3, 2), 100.0)
+    closes = np.array([[100.0, 100.0], [100.0, 100.0], [98.0, 100.0]])
+    bars = market([coin(), coin("BBBUSDT")], opens, closes)
+    target = np.array(
+        [[NAN, 0.5], [0.5, NAN], [NAN, NAN]]
+    )  # nobody sells BBB below 100, so it goes to the market
+
+    ledger = run_ledger(
+        bars, wishes(bars, target), Costs(), account=AccountTerms(execution="maker, then taker")
+    )
+
+    assert ledger.fills["symbol"].to_list() == ["BBBUSDT", "AAAUSDT"]
+    assert ledger.fills["cause"].to_list() == ["order", "maker"]
+    assert ledger.fills["filled_at"].n_unique() == 1
 
 
 @pytest.mark.parametrize(

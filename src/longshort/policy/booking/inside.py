@@ -28,6 +28,7 @@ from longshort.policy.contract import (
     UNMARGINED,
     Books,
     Desk,
+    Terms,
 )
 
 AT_OPEN, IN_BAR = 0.0, 1.0  # how far the prices of a bar have gone to its worst
@@ -73,13 +74,16 @@ def gone_ticks(row: int, asset: int, way: float, desk: Desk) -> float:
 
     That is by the mark price where there is one; an absent bar stays at the last close.
     """
-    held, terms, cell = desk.held[asset], desk.terms[asset], desk.market[row, asset]
+    return _gone(way, desk.held[asset], desk.terms[asset], desk.market[row, asset], desk.inside[row, asset])
+
+
+@compiled
+def _gone(way: float, held: np.record, terms: Terms, cell: np.record, bar: np.record) -> float:
     if not cell.present:
         return held.mark
     opened = price_ticks(cell.open, terms)
     if way == AT_OPEN:
         return opened
-    bar = desk.inside[row, asset]
     if held.lots > 0.0:
         worst = min(opened, price_ticks(bar.mark_low, terms))
     else:
@@ -135,9 +139,9 @@ def next_in_danger(row: int, first: int, moment: float, desk: Desk) -> int:
 
 
 @compiled
-def _keep_safe(asset: int, ticks: float, desk: Desk) -> None:
+def _keep_safe(ticks: float, held: np.record, terms: Terms) -> None:
     """Note that a position is safe short of a price, by two ticks: prices are rounded to ticks."""
-    held, tick = desk.held[asset], desk.terms[asset].tick
+    tick = terms.tick
     if held.lots > 0.0:
         held.safe_above, held.safe_below = (ticks + 2.0) * tick, np.inf
     else:
@@ -151,7 +155,7 @@ def _book_alone(row: int, asset: int, moment: float, desk: Desk, books: Books) -
         opened = gone_ticks(row, asset, AT_OPEN, desk)
         _liquidate(row, asset, min(opened, at) if lots > 0.0 else max(opened, at), desk, books)
     else:
-        _keep_safe(asset, at, desk)
+        _keep_safe(at, desk.held[asset], desk.terms[asset])
 
 
 @compiled
@@ -217,7 +221,7 @@ def standing_units(row: int, way: float, desk: Desk) -> tuple[float, float]:
     for asset in range(len(desk.held)):
         coin, terms = desk.held[asset], desk.terms[asset]
         if coin.lots != 0.0:
-            ticks = gone_ticks(row, asset, way, desk)
+            ticks = _gone(way, coin, terms, desk.market[row, asset], desk.inside[row, asset])
             notional = abs(notional_units(coin.lots, ticks, terms))
             left += gain_units(quantity_of(coin.lots, terms), coin.entry, price_of(ticks, terms), terms)
             left -= maintenance_units(notional, desk.tiers[asset])
@@ -238,9 +242,10 @@ def _keep_all_safe(row: int, moment: float, left: float, worth: float, desk: Des
         share = min(left / (8.0 * worth), 0.5)
         purse.least = purse.cash - 0.25 * left
         for asset in range(len(desk.held)):
-            lots, ticks = desk.held[asset].lots, gone_ticks(row, asset, moment, desk)
-            if lots != 0.0:
-                _keep_safe(asset, ticks * (1.0 - np.sign(lots) * share), desk)
+            coin, terms = desk.held[asset], desk.terms[asset]
+            if coin.lots != 0.0:
+                ticks = _gone(moment, coin, terms, desk.market[row, asset], desk.inside[row, asset])
+                _keep_safe(ticks * (1.0 - np.sign(coin.lots) * share), coin, terms)
 
 
 @compiled
