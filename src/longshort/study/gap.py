@@ -22,7 +22,7 @@ from longshort.policy.ledger import CAUSES as FILLED_BY
 
 CAUSES = ("data", "signal", "latency", "transfer", "fill", "fee", "funding")
 MEANINGS = {  # with a number before them, a line of a terminal must hold them
-    "data": "bars came otherwise than on record, or late",
+    "data": "bars differ from the record, or came late",
     "signal": "decisions differ, or were lost",
     "latency": "decisions took too long to follow",
     "transfer": "money put in or taken out by hand",
