@@ -250,3 +250,29 @@ def test_a_backtest_on_simulated_minutes_fills_where_a_slow_look_at_each_of_them
     assert {one.cause for one in looked} >= {"stop", "take"}
     assert sum(one.gapped for one in looked) > 1
     assert set(fills.filter(cause="order")["filled_at"].dt.minute()) == {0}
+
+
+def test_a_backtest_on_real_minutes_fills_where_a_slow_look_at_each_of_them_says(
+    real_data: Path, tmp_path: Path
+) -> None:
+    dates = 'since = "2025-04-01"\nuntil = "2025-05-17"\n'
+    (tmp_path / "study.toml").write_text(STUDY.replace("[data]\n", f"[data]\n{dates}"))
+    files = [
+        real_data / place / f"binance_{symbol}_{kind}.parquet"
+        for symbol in ("BTCUSDT", "ETHUSDT")
+        for place, kind in (("ohlcv_1h", "perp_1h"), ("ohlcv_1m", "perp_1m_2025-05"), ("funding", "funding"))
+    ]
+
+    fine("import", *map(str, files), "--venue", "binanceusdm", cwd=tmp_path)
+    told = last_json(fine("backtest", ".", "--json", cwd=tmp_path))
+
+    minutes = {
+        symbol: rows_of(pl.read_parquet(file))
+        for symbol, file in (("BTCUSDT", files[1]), ("ETHUSDT", files[4]))
+    }
+    trades = read_books(tmp_path / told["files"]["trades"])
+    looked = [Looked.at(t, minutes[t["symbol"]]) for t in trades.filter(fills=2).to_dicts()]
+    assert told["notes"][1:2] == ["Decisions at the closes of 1h bars, fills and exits on 1m bars."]
+    assert [one for one in looked if one.wrong] == []
+    assert len(looked) > 30
+    assert {one.cause for one in looked} >= {"stop", "take"}
