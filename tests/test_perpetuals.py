@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from longshort.base.errors import NotComputable, StudyError
-from longshort.base.instrument import AccountTerms, Costs, MarginMode
+from longshort.base.instrument import AccountTerms, Costs
 from longshort.data.bars import Bars
 from longshort.policy.booking import book, exit_ticks, margin_kept
 from longshort.policy.booking.compiled import FINGERPRINT, fingerprint
@@ -382,17 +382,21 @@ def _at(instants: pl.Series) -> list[int]:
     seed=st.integers(0, 2**32),
     inverse=st.booleans(),
     coins=st.integers(1, 4),
-    margin=st.sampled_from(["isolated", "cross"]),
-    leverage=st.sampled_from([1.0, 5.0, 20.0]),
+    account=st.builds(
+        AccountTerms,
+        margin=st.sampled_from(["isolated", "cross"]),
+        leverage=st.sampled_from([1.0, 5.0, 20.0]),
+    ),
     share=st.sampled_from([0.02, 0.3]),
+    dearer=st.sampled_from([1.0, 300.0]),
 )
 def test_no_liquidation_is_missed_where_a_position_was_found_to_be_safe(
-    seed: int, inverse: bool, coins: int, margin: MarginMode, leverage: float, share: float
+    seed: int, inverse: bool, coins: int, account: AccountTerms, share: float, dearer: float
 ) -> None:
     rng = np.random.default_rng(seed)
     bars = stormy_market(200, coins, rng, inverse=inverse)
-    exposure = random_wishes(bars, rng, share=share, scale=leverage * 0.4)
-    account = AccountTerms(margin=margin, leverage=leverage)
+    bars = replace(bars, funding_rate=bars.funding_rate * dearer)
+    exposure = random_wishes(bars, rng, share=share, scale=account.leverage * 0.4)
     desks = [open_desk(bars, Costs(), account, _balance(bars), exposure=exposure) for _ in range(2)]
     booked = [blank_books(desk, orders=int(np.isfinite(exposure.target).sum())) for desk in desks]
 
@@ -401,6 +405,28 @@ def test_no_liquidation_is_missed_where_a_position_was_found_to_be_safe(
 
     for ours, theirs in zip(booked[0], booked[1], strict=True):
         assert ours.tobytes() == theirs.tobytes()
+
+
+def test_funding_alone_liquidates_a_cross_account_whose_prices_stand_still() -> None:
+    prices, rate = np.full((5, 2), 100.0), np.full((5, 2), NAN)
+    rate[2:4] = 0.3  # of 2 x 10,000, twice: 6,000 each time
+    bars = market(
+        [replace(coin(name), tiers=TIERS) for name in ("AAAUSDT", "BBBUSDT")], prices, prices, rate=rate
+    )
+    target = np.full((5, 2), NAN)
+    target[0] = 1.0
+
+    ledger = run_ledger(
+        bars,
+        wishes(bars, target),
+        Costs(taker_bps=0.0, slippage_bps=0.0, liquidation_bps=0.0),
+        starting_balance=BALANCE,
+        account=AccountTerms(margin="cross", leverage=5.0),
+    )
+
+    assert ledger.cash.tolist() == [10_000.0, 10_000.0, 4_000.0, -2_000.0, 0.0]
+    assert ledger.fills["cause"].to_list() == ["order", "order", "liquidation", "liquidation"]
+    assert ledger.insurance.sum() == 2_000.0
 
 
 def _book_looking_closely(desk: Desk, books: Books) -> None:
