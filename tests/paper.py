@@ -1,30 +1,22 @@
 """A study whose market is a loopback exchange, with a tiny network that trades at nearly every close."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from nautilus_trader.trading.strategy import Strategy
 
-from longshort._commands import fit
 from longshort._commands.paper_account import FollowedMind
 from longshort._commands.paper_session import Pace, PaperSession
 from longshort._commands.watch import steering_of, trained_model
-from longshort.base.clock import MINUTE, SECOND, Interval
-from longshort.base.settings import Study, to_toml
-from longshort.connect.exchange import Exchange
-from longshort.connect.pacing import Timing
+from longshort.base.clock import MINUTE, SECOND
+from longshort.base.settings import Study
 from longshort.data.bars import Bars
 from longshort.data.closing import Patience
-from longshort.data.fetch import fetch
-from longshort.data.lake import Lake
-from longshort.data.wish import Wish
 from longshort.models.forecast import Forecast
 from longshort.policy.exposure import Wishes
 from longshort.policy.ledger import Ledger
@@ -36,61 +28,12 @@ from longshort.trading.backtest import backtest
 from longshort.trading.diary import Line
 from longshort.trading.paper import PaperAccount
 from longshort.trading.strategy import PilotStrategy
-from tests.loopback import BTC, ETH, Contract, Tape, loopback, random_walk
+from tests.followed import HISTORY, SteppedClock, exchange_of, start_of
+from tests.loopback import Contract, Tape
 from tests.loopback.candles import Candles
 
-HISTORY = 1_420  # bars in the lake before anybody trades
-SYMBOLS = ("BTCUSDT", "ETHUSDT")
-UNLIMITED = 10**9
 SOON = Patience(ask_s=0.02, deadline_s=1.6)
-SETTINGS: dict[str, Any] = {
-    "data": {"interval": "1m"},
-    "model": {"hidden": 4, "seeds": [1], "anchor": "har", "restart_rows": 32, "readout": 0},
-    "training": {
-        "steps": 10,
-        "check_every": 10,
-        "chunk_bars": 48,
-        "burn_in_bars": 16,
-        "batch_chunks": 4,
-        "processes": 1,
-    },
-    "features": {"families": ["price", "range", "volume", "market"]},
-    "validation": {"opponents": []},
-    "policy": {"entry_cost_multiple": 0.0, "no_trade_band": 0.0, "horizon_bars": 4, "max_exposure": 1.0},
-}
-
 Order = tuple[int, str, str, float, str]
-
-
-class SteppedClock:
-    """Runs as the machine's does, and jumps where a test says."""
-
-    speed = 1.0
-
-    def __init__(self, start_at: int) -> None:
-        self.jump(start_at)
-
-    def now(self) -> int:
-        """Nanoseconds since 1970, UTC."""
-        return self._at + time.monotonic_ns() - self._since
-
-    def jump(self, at: int) -> None:
-        """Let it be another time."""
-        self._at, self._since = at, time.monotonic_ns()
-
-
-async def hurry(seconds: float) -> None:
-    """Waiting for a venue's pace or patience is tested elsewhere."""
-    await asyncio.sleep(min(seconds, 0.01))
-
-
-def _silent(*_: object) -> None:
-    """Progress is of no interest."""
-
-
-def tape_of(bars: int, seed: int = 1) -> Tape:
-    """A market that goes on for so many bars after the history."""
-    return random_walk((BTC, ETH), bars=HISTORY + bars, seed=seed)
 
 
 def shaken(tape: Tape, factor: float) -> Tape:
@@ -111,46 +54,6 @@ def shaken(tape: Tape, factor: float) -> Tape:
         for reel in tape.reels
     ]
     return replace(tape, reels=tuple(reels))
-
-
-def start_of(tape: Tape) -> int:
-    """When the history ends."""
-    return tape.first_at + HISTORY * MINUTE
-
-
-def exchange_of(clock: SteppedClock) -> Exchange:
-    """A client that does not wait long for anything."""
-    exchange = Exchange("binanceusdm", timing=Timing(clock=clock, sleep=hurry))
-    exchange.client.timeout_on_exit = 20
-    return exchange
-
-
-def train_study(tape: Tape, folder: Path) -> Study:
-    """A study with its lake and its bundle."""
-    clock = SteppedClock(start_of(tape) + SECOND)
-
-    async def fill() -> None:
-        async with exchange_of(clock) as exchange:
-            wish = Wish(
-                venue="binanceusdm",
-                symbols=SYMBOLS,
-                interval=Interval(MINUTE),
-                since_at=tape.first_at,
-                measures=("bars", "funding"),
-                source="rest",
-            )
-            await fetch(wish, Lake(folder / "lake"), exchange, _silent)
-
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        loopback(tape, clock=clock, weight_per_minute=UNLIMITED) as server,
-    ):
-        server.redirect(patch)
-        asyncio.run(fill())
-    study = Study.parse(SETTINGS, folder=folder)
-    (folder / "study.toml").write_text(to_toml(study))
-    fit.train(study)
-    return study
 
 
 @dataclass(kw_only=True)

@@ -25,8 +25,9 @@ from longshort.study.gap import CAUSES
 from longshort.study.market import load_bars
 from longshort.trading.diary import NAME, Line
 from longshort.trading.guarded import Circumstances
+from tests.followed import SETTINGS, UNLIMITED, SteppedClock, start_of, tape_of, train_study
 from tests.loopback import loopback
-from tests.paper import SETTINGS, UNLIMITED, SteppedClock, Trader, start_of, tape_of, trade, train_study
+from tests.paper import Trader, trade
 
 from .accounts import wishes
 from .conftest import Said

@@ -27,20 +27,9 @@ from longshort.connect.routes import Route
 from longshort.models.bundle import Bundle
 from longshort.trading.diary import NAME, Line, open_diary
 from longshort.trading.missed import cause_of
+from tests.followed import SETTINGS, UNLIMITED, SteppedClock, start_of, tape_of, train_study
 from tests.loopback import Server, Tape, loopback
-from tests.paper import (
-    SETTINGS,
-    UNLIMITED,
-    SteppedClock,
-    Trader,
-    backtest_of,
-    shaken,
-    spy_on_orders,
-    start_of,
-    tape_of,
-    trade,
-    train_study,
-)
+from tests.paper import Trader, backtest_of, shaken, spy_on_orders, trade
 
 CLOSES = 30
 SHAKEN = 28
