@@ -69,9 +69,8 @@ class Finer:
         bars, told = self.bars, list[str]()
         for symbol, none, some in zip(bars.symbols, self.stood_in, self.holed, strict=True):
             if none:
-                told.append(
-                    f"{symbol}: {count_of(none, 'decision bar')} had no {bars.interval} bars and stood in for them."
-                )
+                had = count_of(none, "decision bar")
+                told.append(f"{symbol}: {had} had no {bars.interval} bars and stood in for them.")
             if some:
                 told.append(
                     f"{symbol}: {count_of(some, 'decision bar')} lacked some {bars.interval} bars; opens, closes and "
@@ -132,10 +131,8 @@ def laid_under(decision: Bars, finer: Bars) -> Finer:
     there = place.mask(finer.present)
     some = there.reshape(len(decision), factor, -1).any(axis=1)
     missing, holed = decision.present & ~some, decision.present & some & ~_whole(there, factor)
-    grids = {
-        name: _prices(name, place.grid(getattr(finer, name)), decision, missing)
-        for name in (*PRICES, "volume")
-    }
+    columns = {name: place.grid(getattr(finer, name)) for name in (*PRICES, "volume")}
+    grids = {name: _prices(name, laid, decision, missing) for name, laid in columns.items()}
     present = there | _at(missing, factor, 0) | _at(missing, factor, -1)
     _patch(grids, present, decision, holed)
     bars = replace(
@@ -259,10 +256,8 @@ def _patch(laid: Mapping[str, Fine], present: FineMask, decision: Bars, holed: M
     bottom = np.where(below, low, np.fmin(before, after))
     told = above | below | (hole == 0) | (hole == last)
     ends = np.isnan(inside["close"][:, last]) & (hole < last)
-    for at, which, prices in (
-        (hole, told, (before, top, bottom, after)),
-        (last, ends, (close, close, close, close)),
-    ):
+    written = ((hole, told, (before, top, bottom, after)), (last, ends, (close, close, close, close)))
+    for at, which, prices in written:
         cell = ((row * factor + at)[which], asset[which])
         for name, values in zip(PRICES, prices, strict=True):
             laid[name][cell] = values[which]
