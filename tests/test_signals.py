@@ -290,6 +290,8 @@ def test_each_signal_reaches_file_and_webhook_once_in_order_over_a_restart(
     assert [(line["symbol"], line["id"], line["target"]) for line in in_file] == [
         (symbol, f"{symbol}-{at // SECOND}", target) for symbol, at, target in batch
     ]
+    ether = [line for line in in_file if line["symbol"] == "ETHUSDT"]
+    assert [line["before"] for line in ether] == [0.0, *[line["target"] for line in ether[:-1]]]
     assert [name for close in on_record(study) for name in close["signals"]] == [
         line["id"] for line in in_file
     ]
