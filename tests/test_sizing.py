@@ -47,7 +47,7 @@ from longshort.study.arming import objections
 from longshort.study.market import Market
 from longshort.study.money import earn, rule_of
 from longshort.study.papers import Paper, Papers
-from longshort.study.run import hashes_of
+from longshort.study.run import hashes_of, tried_digest
 from longshort.study.walk import Walk, past_of
 
 YEAR = 8_766.0
@@ -661,13 +661,14 @@ def own(folder: Path, code: str, **settings: object) -> Rule:
 def test_an_edited_rule_or_sizer_leaves_evaluation_and_audit_behind(tmp_path: Path) -> None:
     (tmp_path / "my.py").write_text("class MyRule: ...")
     study = Study(folder=tmp_path).model_copy(update={"policy": PolicySettings(rule="file:my.py:MyRule")})
-    before = hashes_of(study, "bars")
+    before, asked = hashes_of(study, "bars"), tried_digest(study)
     paper = Paper(kind="evaluation", where="runs/evaluation", made_at=1, hashes=before, says="BEATS")
 
     (tmp_path / "my.py").write_text("class MyRule: ...  # two bars later")
 
     after = hashes_of(study, "bars")
     assert {name for name in before if before[name] != after[name]} == {"policy"}
+    assert asked != tried_digest(study)  # another try on the same bars
     held = Papers(where="mine", needs_model=False, wanted=after, runs=(paper,))
     assert any("another version of the policy's code" in str(one) for one in objections(held, now=2))
     assert not any("policy" in str(one) for one in objections(replace(held, wanted=before), now=2))

@@ -12,7 +12,7 @@ from longshort.base.settings import Study
 from longshort.study import evaluate as judging
 from longshort.study.market import Market, open_market
 from longshort.study.report import Report
-from longshort.study.run import Run, job_cache
+from longshort.study.run import Run, job_cache, tried_digest
 from longshort.study.walk import Report as Progress
 from longshort.web.audit import audit_section
 from longshort.web.report import render_report
@@ -44,7 +44,7 @@ def evaluate_into(
     log, development, sealed = trials_of(market)
     if sealed and holdout:
         log.open_holdout(trial_of(sealed, study))
-    before = [one for one in log.tried(development) if one.settings != study.digest()]
+    before = [one for one in log.tried(development) if one.settings != tried_digest(study)]
     found = judging.evaluate(market, cache=job_cache(study), holdout=holdout, tried=before, report=report)
     if not holdout:
         log.record(trial_of(development, study, found.case.tried[-1]))

@@ -5,7 +5,7 @@ from math import isfinite
 from typing import Any
 
 from longshort._commands.terminal import say, say_table
-from longshort._commands.trade import Backtest
+from longshort._commands.trade import OUT_OF_SAMPLE, Backtest
 from longshort.study.account_tables import OWN, TOLD, cost_sentence, luck_sentence, won_share
 from longshort.study.dissection import CAUSES, Dissection, Standing
 from longshort.study.tearsheet import figures
@@ -35,6 +35,9 @@ def tell_backtest(done: Backtest) -> None:
     say(
         f"Engine and ledger agree: cash differs by at most {done.largest_difference:.8f} {settle} at any close."
     )
+    for one in done.sheet.notes:
+        if one != OUT_OF_SAMPLE:
+            say(one)
     say(f"Tear sheet: {done.folder / 'tearsheet.html'}")
 
 

@@ -34,7 +34,7 @@ from longshort.study.dissection import Dissection, dissect
 from longshort.study.market import Market, open_market
 from longshort.study.money import Money, curves, earn, rule_of
 from longshort.study.report import noun_of
-from longshort.study.run import Run, job_cache, versions
+from longshort.study.run import Run, job_cache, tried_digest, versions
 from longshort.study.tearsheet import TearSheet
 from longshort.study.trials import Tried, daily
 from longshort.study.walk import Report as Progress
@@ -222,7 +222,7 @@ def _counted(market: Market, ledger: Ledger) -> int:
     """Write the backtest down as a trial; return how many different settings were tried on these bars."""
     log, development, _ = trials_of(market)
     days, returns = daily(ledger.closed_at, ledger.equity, ledger.starting_balance)
-    earned = Tried(settings=market.study.digest(), recorded_at=0, days=days, returns=returns)
+    earned = Tried(settings=tried_digest(market.study), recorded_at=0, days=days, returns=returns)
     return log.record(trial_of(development, market.study, earned))
 
 

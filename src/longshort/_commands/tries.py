@@ -6,6 +6,7 @@ from longshort.base.clock import SystemClock
 from longshort.base.settings import Study
 from longshort.data.market import find_lake
 from longshort.study.market import Market
+from longshort.study.run import tried_digest
 from longshort.study.trials import Stretch, Trial, TrialLog, Tried
 
 MADE_BY = (
@@ -20,7 +21,7 @@ MADE_BY = (
 
 def trial_of(stretch: Stretch, study: Study, made: Tried | None = None) -> Trial:
     """A look at a stretch, with what the policy earned a day where there was an account."""
-    blank = Trial(stretch=stretch, settings=study.digest(), recorded_at=SystemClock().now())
+    blank = Trial(stretch=stretch, settings=tried_digest(study), recorded_at=SystemClock().now())
     return blank if made is None else replace(blank, days=made.days, returns=made.returns)
 
 

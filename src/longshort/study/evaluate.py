@@ -28,7 +28,7 @@ from longshort.study.metrics import (
 )
 from longshort.study.money import Money, compare_money, curves, earn, profits, turnover_per_bar
 from longshort.study.report import Comparison, FoldSpan, Report, data_notes, noun_of
-from longshort.study.run import Run, versions
+from longshort.study.run import Run, tried_digest, versions
 from longshort.study.trials import Tried, daily
 from longshort.study.verdict import Margins, compare, judge
 from longshort.study.walk import Report as Progress
@@ -180,7 +180,7 @@ def try_of(market: Market, money: Money, model: str) -> Tried:
     if money.ledgers:
         account = money.ledgers[model]
         days, returns = daily(account.closed_at, account.equity, account.starting_balance)
-    return Tried(settings=market.study.digest(), recorded_at=SystemClock().now(), days=days, returns=returns)
+    return Tried(settings=tried_digest(market.study), recorded_at=SystemClock().now(), days=days, returns=returns)
 
 
 def _asked(market: Market) -> list[tuple[str, int]]:

@@ -31,6 +31,12 @@ def hashes_of(study: Study, data: str) -> dict[str, str]:
     }
 
 
+def tried_digest(study: Study) -> str:
+    """What one try differs from another in: the settings, and the user's own files that they name."""
+    rule = rule_for(study, bars_per_year=1.0)
+    return digest(study.digest(), recipe_digest(study), *own_sources(rule))
+
+
 @lru_cache(maxsize=1)
 def policy_digest() -> str:
     """A hash of the code that turns forecasts into money."""
