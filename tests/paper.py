@@ -25,8 +25,8 @@ from longshort.policy.limits.limiter import Limits
 from longshort.policy.limits.state import LimitState
 from longshort.study.market import load_bars
 from longshort.trading.backtest import backtest
-from longshort.trading.diary import Line
-from longshort.trading.paper import PaperAccount
+from longshort.trading.paper.account import PaperAccount
+from longshort.trading.paper.diary import Line
 from longshort.trading.strategy import PilotStrategy
 from tests.followed import HISTORY, SteppedClock, exchange_of, start_of
 from tests.loopback import Contract, Tape

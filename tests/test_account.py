@@ -15,7 +15,8 @@ from longshort.data.simulator import simulate_market
 from longshort.policy.exposure import Exposure
 from longshort.policy.ledger import Ledger, run_ledger
 from longshort.policy.rivals import RIVALS, rival_exposure
-from longshort.study.broker import Broker
+from longshort.study.account.broker import Broker
+from longshort.study.account.tearsheet import TearSheet
 from longshort.study.case import Case
 from longshort.study.evaluate import truth_over
 from longshort.study.evidence import costs, trading, tries
@@ -29,7 +30,6 @@ from longshort.study.evidence.account import (
 from longshort.study.market import Market
 from longshort.study.money import Money, rule_of
 from longshort.study.section import Section, Table
-from longshort.study.tearsheet import TearSheet
 from longshort.study.trials import Tried, daily
 from longshort.study.walk import Walk
 

@@ -13,8 +13,8 @@ from longshort.base.clock import HOUR
 from longshort.base.errors import BundleError, DataError
 from longshort.base.files import write_json
 from longshort.base.settings import Study
-from longshort.study.arming import Objection, objections, require, told
-from longshort.study.papers import (
+from longshort.study.arming.gate import Objection, objections, require, told
+from longshort.study.arming.papers import (
     AUDIT,
     EVALUATION,
     HOLDOUT,

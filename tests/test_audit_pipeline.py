@@ -18,13 +18,13 @@ from longshort.models.opponents.catalog import model_name
 from longshort.policy.exposure import Exposure
 from longshort.policy.ledger import Ledger
 from longshort.policy.steering import Sight, Steering, exposures
+from longshort.study.account.broker import Broker
 from longshort.study.audit import books, stages
 from longshort.study.audit import pipeline as wiring
 from longshort.study.audit.books import books_of
 from longshort.study.audit.pipeline import audited_study, pipeline_of
 from longshort.study.audit.record import Audit, Pipeline
 from longshort.study.audit.run import audit
-from longshort.study.broker import Broker
 from longshort.study.folds import Fold
 from longshort.study.market import Market
 from longshort.study.money import earn

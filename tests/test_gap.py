@@ -15,7 +15,8 @@ from longshort.data.bars import Bars
 from longshort.data.simulator import simulate_market
 from longshort.policy.exposure import Exposure
 from longshort.policy.ledger import NO_MARGIN, Ledger, run_ledger
-from longshort.study.gap import (
+from longshort.study.gap.rebooking import Decided, differing_closes, rebooked
+from longshort.study.gap.split import (
     CAUSES,
     Accounts,
     Booked,
@@ -26,8 +27,7 @@ from longshort.study.gap import (
     funding_due,
     split,
 )
-from longshort.study.rebooking import Decided, differing_closes, rebooked
-from longshort.study.transfers import book_with_transfers
+from longshort.study.gap.transfers import book_with_transfers
 
 from .accounts import stormy_market, stormy_wishes
 

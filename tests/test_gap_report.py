@@ -21,10 +21,10 @@ from longshort.data.execution import Finer, laid_under
 from longshort.policy.decider import Script
 from longshort.policy.ledger import run_ledger
 from longshort.policy.pace import at_pace
-from longshort.study.gap import CAUSES
+from longshort.study.gap.split import CAUSES
 from longshort.study.market import load_bars
-from longshort.trading.diary import NAME, Line
-from longshort.trading.guarded import Circumstances
+from longshort.trading.paper.diary import NAME, Line
+from longshort.trading.paper.guarded import Circumstances
 from tests.followed import SETTINGS, UNLIMITED, SteppedClock, start_of, tape_of, train_study
 from tests.loopback import loopback
 from tests.paper import Trader, trade

@@ -499,7 +499,9 @@ def test_a_stream_followed_through_disconnects_equals_the_tape(
             except ccxt.NetworkError as error:
                 lost.append(str(error))
                 continue
-            if caught_up < len(lost):  # asked for once the stream is back: a bar that ended before would be lost
+            if caught_up < len(
+                lost
+            ):  # asked for once the stream is back: a bar that ended before would be lost
                 rows = [*rows, *await client.fetch_ohlcv(SYMBOL, "1m", max(seen), 100)]
                 caught_up = len(lost)
             seen |= {row[0]: list(row[1:]) for row in rows}

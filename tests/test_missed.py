@@ -3,7 +3,7 @@
 import pytest
 
 from longshort.base.clock import MINUTE, SECOND
-from longshort.trading.missed import AWAY, COUNTS_UNDER, CUT_OFF, LATE, UNTOLD, Misses, cause_of
+from longshort.trading.paper.missed import AWAY, COUNTS_UNDER, CUT_OFF, LATE, UNTOLD, Misses, cause_of
 
 BEGAN = 10 * MINUTE
 

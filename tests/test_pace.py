@@ -26,7 +26,7 @@ from longshort.policy.limits.limited import Limited
 from longshort.policy.limits.limiter import Limits
 from longshort.policy.limits.state import LimitState
 from longshort.policy.pace import Paced, at_pace
-from longshort.study.broker import Broker, at_closes
+from longshort.study.account.broker import Broker, at_closes
 from longshort.trading.backtest import backtest
 
 from .accounts import FIRST_CLOSED_AT, coin, market, random_market, stormy_market, stormy_wishes, wishes

@@ -25,8 +25,8 @@ from longshort.base.settings import Study
 from longshort.connect.messages import Message
 from longshort.connect.routes import Route
 from longshort.models.bundle import Bundle
-from longshort.trading.diary import NAME, Line, open_diary
-from longshort.trading.missed import cause_of
+from longshort.trading.paper.diary import NAME, Line, open_diary
+from longshort.trading.paper.missed import cause_of
 from tests.followed import SETTINGS, UNLIMITED, SteppedClock, start_of, tape_of, train_study
 from tests.loopback import Server, Tape, loopback
 from tests.paper import Trader, backtest_of, shaken, spy_on_orders, trade

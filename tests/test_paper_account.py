@@ -21,10 +21,10 @@ from longshort.data.bars import Bars
 from longshort.policy.decider import Script
 from longshort.policy.exposure import Exposure, Wishes
 from longshort.policy.ledger import Ledger, ledger_from, run_ledger
-from longshort.trading.diary import NAME, Diary, Line, is_running, open_diary
-from longshort.trading.guarded import Circumstances
-from longshort.trading.paper import PaperAccount
-from longshort.trading.terms import Terms
+from longshort.trading.paper.account import PaperAccount
+from longshort.trading.paper.diary import NAME, Diary, Line, is_running, open_diary
+from longshort.trading.paper.guarded import Circumstances
+from longshort.trading.paper.terms import Terms
 
 from .accounts import stormy_market, stormy_wishes
 from .paper import spy_on_orders
@@ -218,7 +218,7 @@ def test_no_order_goes_out_that_a_full_disk_kept_off_the_journal(
     for step in (4, 7, 12, 21):
         room[0] = step
         with monkeypatch.context() as patch, suppress(DataError):
-            patch.setattr("longshort.trading.diary.os.write", full)
+            patch.setattr("longshort.trading.paper.diary.os.write", full)
             orders.clear()
             case.run(range(done, ROWS))
         lines = case.lines
@@ -242,7 +242,7 @@ def test_a_full_disk_is_said_in_one_sentence(tmp_path: Path, monkeypatch: pytest
 
     with open_diary(tmp_path) as diary:
         diary.write({"kind": "begun"})
-        monkeypatch.setattr("longshort.trading.diary.os.write", full)
+        monkeypatch.setattr("longshort.trading.paper.diary.os.write", full)
         with pytest.raises(DataError, match="it cannot be written: no space left on device"):
             diary.write({"kind": "row"})
         assert [line["kind"] for line in diary.lines()] == ["begun"]

@@ -12,7 +12,7 @@ from longshort.models.forecast import Forecast, StudentT
 from longshort.policy.ledger import run_ledger
 from longshort.policy.pace import at_pace
 from longshort.policy.steering import Sight, Steering, exposures
-from longshort.study.broker import Broker, broker_of
+from longshort.study.account.broker import Broker, broker_of
 from longshort.study.market import Market
 from longshort.study.metrics import Truth
 from longshort.study.money import daily_sharpe, rule_of

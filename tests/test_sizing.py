@@ -43,10 +43,10 @@ from longshort.policy.rules.sizing import (
 )
 from longshort.policy.rules.view import View, law_over
 from longshort.policy.steering import Sight, Steering, exposures
-from longshort.study.arming import objections
+from longshort.study.arming.gate import objections
+from longshort.study.arming.papers import Paper, Papers
 from longshort.study.market import Market
 from longshort.study.money import earn, rule_of
-from longshort.study.papers import Paper, Papers
 from longshort.study.run import hashes_of, tried_digest
 from longshort.study.walk import Walk, past_of
 

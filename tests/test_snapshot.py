@@ -12,11 +12,11 @@ from longshort.base.errors import DataError
 from longshort.base.instrument import AccountTerms
 from longshort.base.trading import LimitSettings
 from longshort.data.bars import Bars
-from longshort.trading import paper
-from longshort.trading.diary import NAME as JOURNAL
-from longshort.trading.diary import Diary
-from longshort.trading.paper import PaperAccount
-from longshort.trading.snapshot import NAME
+from longshort.trading.paper import account as paper
+from longshort.trading.paper.account import PaperAccount
+from longshort.trading.paper.diary import NAME as JOURNAL
+from longshort.trading.paper.diary import Diary
+from longshort.trading.paper.snapshot import NAME
 
 from .test_paper_account import CROSS, PLAIN, ROWS, Case, ScriptedMind
 
@@ -179,7 +179,7 @@ def test_a_snapshot_of_another_version_of_the_program_is_not_used(
 ) -> None:
     case = Kept(tmp_path, seed=2, account=PLAIN)
     case.run(range(EVERY + 2))
-    monkeypatch.setattr("longshort.trading.snapshot.program", lambda: "newer")
+    monkeypatch.setattr("longshort.trading.paper.snapshot.program", lambda: "newer")
 
     account, _ = case.reopened()
 
@@ -212,7 +212,7 @@ def test_a_full_disk_costs_the_snapshot_and_not_the_session(
     def full(path: Path, write: Callable[[Path], None]) -> None:
         raise DataError("it cannot be written: no space left on device.")
 
-    monkeypatch.setattr("longshort.trading.snapshot.write_atomically", full)
+    monkeypatch.setattr("longshort.trading.paper.snapshot.write_atomically", full)
     case = Kept(tmp_path, seed=2, account=PLAIN)
 
     account = case.run(range(EVERY + 1))

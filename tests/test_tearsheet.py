@@ -15,13 +15,13 @@ from longshort.base.instrument import AccountTerms, Costs
 from longshort.data.bars import Bars
 from longshort.policy.exposure import Exposure
 from longshort.policy.ledger import Ledger, run_ledger
-from longshort.study.account_tables import cost_sentence, luck_sentence, sections_of
-from longshort.study.bookkeeping import fills_csv, funding_csv, trades_csv
-from longshort.study.broker import Broker
-from longshort.study.dissection import CAUSES, Dissection, dissect, standing
+from longshort.study.account.bookkeeping import fills_csv, funding_csv, trades_csv
+from longshort.study.account.broker import Broker
+from longshort.study.account.dissection import CAUSES, Dissection, dissect, standing
+from longshort.study.account.tables import cost_sentence, luck_sentence, sections_of
+from longshort.study.account.tearsheet import TearSheet
 from longshort.study.evidence.costs import delayed
 from longshort.study.statistics.sharpe import Track, deflated_sharpe
-from longshort.study.tearsheet import TearSheet
 from longshort.study.trials import daily
 from longshort.web.tearsheet import render_tearsheet
 

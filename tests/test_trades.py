@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from longshort.base.instrument import AccountTerms, Costs
 from longshort.data.bars import Bars
 from longshort.policy.ledger import Ledger, run_ledger
-from longshort.study.trades import trades_of
+from longshort.study.account.trades import trades_of
 
 from .accounts import coin, market, random_market, random_wishes, stormy_market, stormy_wishes, wishes
 

@@ -15,11 +15,11 @@ from longshort.base.instrument import AccountTerms
 from longshort.base.settings import Study
 from longshort.base.trading import LimitSettings
 from longshort.policy.ledger import Ledger
-from longshort.study.gap import booked_of
-from longshort.study.transfers import book_with_transfers
-from longshort.trading.diary import open_diary
-from longshort.trading.paper import PaperAccount
-from longshort.trading.recollection import Recollection, journal_lines, recollect
+from longshort.study.gap.split import booked_of
+from longshort.study.gap.transfers import book_with_transfers
+from longshort.trading.paper.account import PaperAccount
+from longshort.trading.paper.diary import open_diary
+from longshort.trading.paper.recollection import Recollection, journal_lines, recollect
 
 from .test_paper_account import BALANCE, COSTS, CROSS, PLAIN, ROWS, Case, assert_same
 

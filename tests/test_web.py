@@ -21,9 +21,8 @@ from longshort.data.simulator import simulate_market
 from longshort.models.forecast import Forecast, StudentT
 from longshort.policy.exposure import Exposure
 from longshort.policy.ledger import Ledger, run_ledger
-from longshort.study.dissection import standing
-from longshort.study.report import Comparison, Curve, FoldSpan, Profit, Report, data_notes
-from longshort.study.tearsheet import (
+from longshort.study.account.dissection import standing
+from longshort.study.account.tearsheet import (
     TearSheet,
     drawdown_spells,
     figures,
@@ -31,6 +30,7 @@ from longshort.study.tearsheet import (
     returns_of,
     won_share,
 )
+from longshort.study.report import Comparison, Curve, FoldSpan, Profit, Report, data_notes
 from longshort.study.verdict import METRICS, Margins, judge
 from longshort.web.charts import bars as bar_chart
 from longshort.web.charts import coverage_dots, fold_strips, pit_histogram

@@ -17,7 +17,7 @@ import pytest
 from longshort.base.clock import MINUTE, SECOND
 from longshort.base.files import digest
 from longshort.base.jobs import Job
-from longshort.trading.diary import Line
+from longshort.trading.paper.diary import Line
 from tests.followed import UNLIMITED, SteppedClock, start_of, tape_of, train_study
 from tests.loopback import loopback
 from tests.paper import Trader, backtest_of, spy_on_orders, trade

@@ -18,10 +18,10 @@ from longshort.models.forecast import Forecast
 from longshort.models.forecaster import Forecaster
 from longshort.models.lstm import FittedLSTM
 from longshort.models.opponents.catalog import model_name, model_of
+from longshort.study.arming.papers import write_certificate
 from longshort.study.folds import Fold
 from longshort.study.following import resume
 from longshort.study.market import Market, load_bars, open_market
-from longshort.study.papers import write_certificate
 from longshort.study.recipe import recipe_digest
 from longshort.study.run import hashes_of, job_cache, versions
 from longshort.study.walk import member_job, opponent_job, past_of

@@ -23,9 +23,10 @@ from longshort.policy.limits.limited import Limited
 from longshort.policy.limits.limiter import Limits
 from longshort.policy.limits.state import LimitState
 from longshort.policy.pace import Paced
-from longshort.study.broker import at_closes
+from longshort.study.account.broker import at_closes
 from longshort.study.following import Following, Trained
-from longshort.study.gap import (
+from longshort.study.gap.rebooking import Decided, differing_closes, rebooked
+from longshort.study.gap.split import (
     MEANINGS,
     Accounts,
     Counts,
@@ -33,12 +34,11 @@ from longshort.study.gap import (
     differing_cells,
     split,
 )
+from longshort.study.gap.transfers import book_with_transfers
 from longshort.study.market import load_bars
-from longshort.study.rebooking import Decided, differing_closes, rebooked
-from longshort.study.transfers import book_with_transfers
-from longshort.trading.recollection import Recollection, Retold, Stepped, journal_lines, recollect
-from longshort.trading.rows import instrument_of
-from longshort.trading.rows import load_bars as load_kept
+from longshort.trading.paper.recollection import Recollection, Retold, Stepped, journal_lines, recollect
+from longshort.trading.paper.rows import instrument_of
+from longshort.trading.paper.rows import load_bars as load_kept
 
 NOT_APART = "Begun by an older program: money moved by hand is not told apart from funding."
 

@@ -15,7 +15,7 @@ from longshort.base.clock import format_instant
 from longshort.base.errors import MissingExtra, StudyError
 from longshort.base.settings import Study
 from longshort.connect.exchange import Exchange
-from longshort.trading.diary import Line
+from longshort.trading.paper.diary import Line
 
 HEAD_EVERY = 20  # closes between two headings
 HEAD = f"{'closed at':>12} {'equity':>14} {'today':>8}  wishes and fills"

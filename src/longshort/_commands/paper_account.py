@@ -17,10 +17,10 @@ from longshort.models.forecast import Forecast
 from longshort.policy.exposure import Wishes
 from longshort.policy.steering import Steering
 from longshort.study.following import Following, Trained
-from longshort.trading.diary import Diary, Line
-from longshort.trading.paper import PaperAccount
-from longshort.trading.rows import instrument_of, load_bars, save_bars
-from longshort.trading.terms import Terms
+from longshort.trading.paper.account import PaperAccount
+from longshort.trading.paper.diary import Diary, Line
+from longshort.trading.paper.rows import instrument_of, load_bars, save_bars
+from longshort.trading.paper.terms import Terms
 
 WARM = "warmup.npz"
 LEAST_KEPT_ROWS = 1_024

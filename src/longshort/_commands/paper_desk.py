@@ -12,7 +12,7 @@ from longshort.base.clock import SECOND, SystemClock, format_instant
 from longshort.base.errors import DataError
 from longshort.base.settings import Study
 from longshort.policy.limits.switch import KillSwitch
-from longshort.trading.diary import Line, is_running, newest
+from longshort.trading.paper.diary import Line, is_running, newest
 
 FOLDER, STOP, HEARTBEAT = "paper", "STOP", "heartbeat.json"
 STOPS_IN_S, POLL_S = 60.0, 0.2

@@ -9,10 +9,10 @@ from longshort._commands.following import ago
 from longshort._commands.terminal import say_table
 from longshort.base.clock import SECOND, format_instant
 from longshort.base.settings import Study
-from longshort.study.arming import CERTIFICATE, MODEL, objections
+from longshort.study.arming.gate import CERTIFICATE, MODEL, objections
+from longshort.study.arming.papers import KINDS, Papers, papers
 from longshort.study.evidence.gains import bars_text
-from longshort.study.papers import KINDS, Papers, papers
-from longshort.trading.diary import Line
+from longshort.trading.paper.diary import Line
 
 COLUMNS = ("ahead", ">has to reach", ">inside", ">of bars", "coverage")
 

@@ -13,8 +13,8 @@ from longshort._commands.terminal import note, say
 from longshort.base.errors import DataError
 from longshort.base.files import write_json
 from longshort.base.settings import Study
-from longshort.trading.diary import is_running
-from longshort.trading.paper import PaperAccount
+from longshort.trading.paper.account import PaperAccount
+from longshort.trading.paper.diary import is_running
 
 ASKED, REFUSED = "transfer.json", "transfer-refused.json"
 

@@ -34,14 +34,14 @@ from longshort.data.market import find_lake
 from longshort.data.tail import Tail
 from longshort.data.wish import Wish
 from longshort.policy.limits.switch import KillSwitch
-from longshort.study.arming import objections, told
+from longshort.study.arming.gate import objections, told
+from longshort.study.arming.papers import papers
 from longshort.study.mood import with_news
-from longshort.study.papers import papers
-from longshort.trading.accounting import contracts
-from longshort.trading.diary import Line, open_diary
-from longshort.trading.guarded import Circumstances
-from longshort.trading.missed import Misses
-from longshort.trading.paper import PaperAccount
+from longshort.trading.paper.account import PaperAccount
+from longshort.trading.paper.accounting import contracts
+from longshort.trading.paper.diary import Line, open_diary
+from longshort.trading.paper.guarded import Circumstances
+from longshort.trading.paper.missed import Misses
 
 NOTICES = "notices.jsonl"
 LATE_S = 5.0  # a decision that is made later than this after its close is missed

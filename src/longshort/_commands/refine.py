@@ -13,9 +13,9 @@ from longshort.models.bundle import Bundle
 from longshort.models.forecaster import Past
 from longshort.models.lstm import FittedLSTM
 from longshort.models.training.refine import NewRows, Refined, new_rows, refine_member
+from longshort.study.arming.papers import write_certificate
 from longshort.study.folds import Fold
 from longshort.study.market import load_bars, open_market
-from longshort.study.papers import write_certificate
 from longshort.study.recipe import recipe_digest
 from longshort.study.run import hashes_of, versions
 from longshort.study.walk import opponent_job

@@ -6,9 +6,9 @@ from typing import Any
 
 from longshort._commands.terminal import say, say_table
 from longshort._commands.trade import OUT_OF_SAMPLE, Backtest
-from longshort.study.account_tables import OWN, TOLD, cost_sentence, luck_sentence, won_share
-from longshort.study.dissection import CAUSES, Dissection, Standing
-from longshort.study.tearsheet import figures
+from longshort.study.account.dissection import CAUSES, Dissection, Standing
+from longshort.study.account.tables import OWN, TOLD, cost_sentence, luck_sentence, won_share
+from longshort.study.account.tearsheet import figures
 
 BESIDE = ("buy and hold", "momentum")  # the rivals that are told in the terminal; the page has all
 KINDS = frozenset({"taker", "maker"})

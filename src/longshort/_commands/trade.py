@@ -27,15 +27,15 @@ from longshort.policy.limits.limiter import Limits
 from longshort.policy.limits.state import LimitState
 from longshort.policy.pace import Paced
 from longshort.policy.steering import Steering
-from longshort.study.account_tables import sections_of
-from longshort.study.bookkeeping import fills_csv, funding_csv, trades_csv
-from longshort.study.broker import Broker
-from longshort.study.dissection import Dissection, dissect
+from longshort.study.account.bookkeeping import fills_csv, funding_csv, trades_csv
+from longshort.study.account.broker import Broker
+from longshort.study.account.dissection import Dissection, dissect
+from longshort.study.account.tables import sections_of
+from longshort.study.account.tearsheet import TearSheet
 from longshort.study.market import Market, open_market
 from longshort.study.money import Money, curves, earn, rule_of
 from longshort.study.report import noun_of
 from longshort.study.run import Run, job_cache, tried_digest, versions
-from longshort.study.tearsheet import TearSheet
 from longshort.study.trials import Tried, daily
 from longshort.study.walk import Report as Progress
 from longshort.study.walk import walk

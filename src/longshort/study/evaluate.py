@@ -180,7 +180,9 @@ def try_of(market: Market, money: Money, model: str) -> Tried:
     if money.ledgers:
         account = money.ledgers[model]
         days, returns = daily(account.closed_at, account.equity, account.starting_balance)
-    return Tried(settings=tried_digest(market.study), recorded_at=SystemClock().now(), days=days, returns=returns)
+    return Tried(
+        settings=tried_digest(market.study), recorded_at=SystemClock().now(), days=days, returns=returns
+    )
 
 
 def _asked(market: Market) -> list[tuple[str, int]]:

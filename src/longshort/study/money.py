@@ -12,11 +12,11 @@ from longshort.policy.exposure import Exposure
 from longshort.policy.ledger import Ledger
 from longshort.policy.rivals import RIVALS, rival_exposure
 from longshort.policy.steering import Rule, Sight, Steering, exposures
-from longshort.study.broker import Broker, broker_of
+from longshort.study.account.broker import Broker, broker_of
+from longshort.study.account.tearsheet import figures
 from longshort.study.market import Market
 from longshort.study.report import Comparison, Curve, Profit
 from longshort.study.statistics.sharpe import days_per_year, sharpe_ratio
-from longshort.study.tearsheet import figures
 from longshort.study.trials import daily
 from longshort.study.verdict import compare_profit
 from longshort.study.walk import Walk

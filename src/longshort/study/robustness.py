@@ -22,7 +22,7 @@ from longshort.models.lstm import FittedLSTM
 from longshort.models.opponents.scale import HAR, ScaleModel, har
 from longshort.models.training.fitting import fit_member
 from longshort.policy.steering import Sight, Steering, exposures
-from longshort.study.broker import Broker, broker_of
+from longshort.study.account.broker import Broker, broker_of
 from longshort.study.evidence.divisions import Part, section
 from longshort.study.market import Market, code_digest, open_market
 from longshort.study.metrics import Truth, majority_losses, per_instant, row_losses

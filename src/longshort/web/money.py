@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
+from longshort.study.account.tearsheet import drawdown
 from longshort.study.report import Curve
-from longshort.study.tearsheet import drawdown
 from longshort.web.formats import listing, multiple, percent, percents
 from longshort.web.lines import Axis, Line, line_chart, needs_log
 from longshort.web.pages import drawn

@@ -9,10 +9,8 @@ import polars as pl
 
 from longshort.base.instrument import BPS
 from longshort.policy.ledger import Ledger
-from longshort.study.dissection import standing
-from longshort.study.report import Curve, data_notes, noun_of
-from longshort.study.statistics.sharpe import Interval
-from longshort.study.tearsheet import (
+from longshort.study.account.dissection import standing
+from longshort.study.account.tearsheet import (
     Figures,
     TearSheet,
     drawdown_spells,
@@ -20,6 +18,8 @@ from longshort.study.tearsheet import (
     monthly_returns,
     won_share,
 )
+from longshort.study.report import Curve, data_notes, noun_of
+from longshort.study.statistics.sharpe import Interval
 from longshort.web.charts import bars
 from longshort.web.formats import MONTHS, count, day, fixed, multiple, percent, percents
 from longshort.web.lines import Axis, Line, line_chart

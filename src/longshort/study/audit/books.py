@@ -15,7 +15,7 @@ from longshort.models.opponents.catalog import model_name
 from longshort.policy.exposure import Exposure
 from longshort.policy.ledger import Ledger
 from longshort.policy.steering import Sight, Steering, exposures
-from longshort.study.broker import Broker, broker_of
+from longshort.study.account.broker import Broker, broker_of
 from longshort.study.market import Market
 from longshort.study.money import rule_of
 from longshort.study.walk import Walk

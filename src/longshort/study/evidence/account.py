@@ -14,6 +14,7 @@ from jaxtyping import Float64
 from longshort.base.clock import DAY
 from longshort.data.bars import Bars
 from longshort.policy.ledger import Ledger
+from longshort.study.account.tearsheet import drawdown_spells
 from longshort.study.statistics.sharpe import (
     Interval,
     Track,
@@ -22,7 +23,6 @@ from longshort.study.statistics.sharpe import (
     hac_interval,
     least_track_record,
 )
-from longshort.study.tearsheet import drawdown_spells
 from longshort.study.trials import daily
 
 PerCoin = Float64[np.ndarray, " asset"]

@@ -16,7 +16,7 @@ from longshort.base.instrument import BPS, Instrument
 from longshort.policy.exposure import Exposure
 from longshort.policy.ledger import Ledger
 from longshort.policy.rivals import RIVALS, rival_exposure
-from longshort.study.broker import Broker, broker_of
+from longshort.study.account.broker import Broker, broker_of
 from longshort.study.case import Case
 from longshort.study.money import profits, rule_of
 from longshort.study.section import Chart, Column, Series, Table

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float64
 
 from longshort.models.forecast import Values
+from longshort.study.account.tearsheet import figures
 from longshort.study.case import Case
 from longshort.study.evidence.concentration import carried_by_days, carried_by_one, is_notable, profit_by_coin
 from longshort.study.evidence.plausible import bars_of, implausible, much_better, repeated
@@ -18,7 +19,6 @@ from longshort.study.metrics import per_instant
 from longshort.study.report import Comparison, Verdict, Word, noun_of
 from longshort.study.section import Flag
 from longshort.study.significance import LEVEL, skill_test
-from longshort.study.tearsheet import figures
 from longshort.study.trials import daily
 
 Grid = Bool[np.ndarray, "time asset"]

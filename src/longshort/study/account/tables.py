@@ -5,7 +5,7 @@ from math import isfinite, nan
 import numpy as np
 import polars as pl
 
-from longshort.study.dissection import CAUSES, Dissection, Standing
+from longshort.study.account.dissection import CAUSES, Dissection, Standing
 from longshort.study.section import Cell, Chart, Column, Section, Series, Table
 
 OWN = "this account"

@@ -14,7 +14,9 @@ from longshort.base.errors import NotComputable
 from longshort.base.instrument import BPS
 from longshort.policy.exposure import Exposure
 from longshort.policy.ledger import Ledger
-from longshort.study.broker import Broker
+from longshort.study.account.broker import Broker
+from longshort.study.account.tearsheet import drawdown
+from longshort.study.account.trades import MONEY, trades_of
 from longshort.study.evidence.costs import ACCOUNTS, below_minimum, delayed
 from longshort.study.statistics.sharpe import (
     Interval,
@@ -24,8 +26,6 @@ from longshort.study.statistics.sharpe import (
     hac_interval,
     probabilistic_sharpe,
 )
-from longshort.study.tearsheet import drawdown
-from longshort.study.trades import MONEY, trades_of
 from longshort.study.trials import daily
 
 EXECUTIONS = ("taker", "maker", "maker, then taker")

@@ -19,7 +19,7 @@ from longshort.policy.contract import CELL, INSIDE, UNITS, Books, Table
 from longshort.policy.desk import USUAL_ROWS, open_desk
 from longshort.trading.books import VenueBooks
 from longshort.trading.coins import coins_of
-from longshort.trading.rows import arrays_of, bars_of, joined
+from longshort.trading.paper.rows import arrays_of, bars_of, joined
 
 FIRST_ROWS = 1024
 PRESENT = ("held", "purse", "on_way")  # tables of now

@@ -10,7 +10,7 @@ from typing import Literal
 
 from longshort.base.clock import format_instant
 from longshort.base.errors import BundleError
-from longshort.study.papers import AUDIT, EVALUATION, HOLDOUT, KINDS, Papers
+from longshort.study.arming.papers import AUDIT, EVALUATION, HOLDOUT, KINDS, Papers
 
 Cause = Literal["missing", "of another model", "stale", "failed", "expired", "unreadable"]
 MODEL, CERTIFICATE = "model", "data certificate"

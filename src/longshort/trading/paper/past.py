@@ -6,7 +6,7 @@ Older ones are forgotten, lest months of minutes fill the memory; their closes a
 import numpy as np
 
 from longshort.data.bars import Bars
-from longshort.trading.rows import joined
+from longshort.trading.paper.rows import joined
 
 
 class Past:

@@ -11,7 +11,7 @@ import polars as pl
 from longshort.base.instrument import Instrument
 from longshort.data.bars import Bars
 from longshort.policy.ledger import Ledger
-from longshort.study.trades import MONEY
+from longshort.study.account.trades import MONEY
 
 ISO = "%Y-%m-%dT%H:%M:%SZ"
 DIGITS = 8  # decimals of money: the precision of the account

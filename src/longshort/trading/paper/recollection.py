@@ -19,12 +19,12 @@ from longshort.models.forecast import Forecast
 from longshort.policy.contract import UNITS
 from longshort.policy.exposure import Exposure, Wishes
 from longshort.study.following import Following
-from longshort.study.gap import Booked, BookedFill
-from longshort.trading.diary import NAME, Line
-from longshort.trading.missed import cause_of
-from longshort.trading.paper import DECIDED, ROW
-from longshort.trading.rows import from_line, joined
-from longshort.trading.terms import BEGUN
+from longshort.study.gap.split import Booked, BookedFill
+from longshort.trading.paper.account import DECIDED, ROW
+from longshort.trading.paper.diary import NAME, Line
+from longshort.trading.paper.missed import cause_of
+from longshort.trading.paper.rows import from_line, joined
+from longshort.trading.paper.terms import BEGUN
 
 FILLED, LIQUIDATED, FUNDING = "filled", "liquidated", "funding"
 

@@ -22,7 +22,7 @@ from longshort.policy.limits.intervals import IntervalWatch, forecast_of
 from longshort.policy.limits.limited import bars_health, held_notional
 from longshort.policy.limits.limiter import Limits
 from longshort.policy.limits.state import BEFORE, AccountState
-from longshort.trading.growing import GrowingBooks
+from longshort.trading.paper.growing import GrowingBooks
 
 
 @runtime_checkable

@@ -7,8 +7,8 @@ from longshort.base.errors import DataError
 from longshort.base.instrument import AccountTerms, Costs
 from longshort.base.trading import LimitSettings
 from longshort.data.bars import Bars
-from longshort.trading.diary import Line, plain_of
-from longshort.trading.rows import instrument_line
+from longshort.trading.paper.diary import Line, plain_of
+from longshort.trading.paper.rows import instrument_line
 
 FORMAT = 2
 BEGUN = "begun"

@@ -20,7 +20,7 @@ import numpy as np
 import longshort
 from longshort.base.errors import DataError
 from longshort.base.files import digest, write_atomically
-from longshort.trading.diary import Diary, plain_of
+from longshort.trading.paper.diary import Diary, plain_of
 
 NAME, FORMAT = "snapshot", 1
 ABOUT = "about"

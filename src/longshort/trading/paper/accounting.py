@@ -13,8 +13,8 @@ from longshort.policy.contract import LIQUIDATION, RAW, UNITS
 from longshort.policy.ledger import BY_ORDER
 from longshort.policy.limits.intervals import told
 from longshort.trading.coins import Coin
-from longshort.trading.growing import GrowingBooks
-from longshort.trading.guarded import Guarded
+from longshort.trading.paper.growing import GrowingBooks
+from longshort.trading.paper.guarded import Guarded
 
 MARKET, LIMIT = "market", "limit"
 

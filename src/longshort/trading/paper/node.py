@@ -33,8 +33,8 @@ from nautilus_trader.model.identifiers import TraderId
 from nautilus_trader.risk.engine import RiskEngine
 
 from longshort.trading.events import CLOCK
-from longshort.trading.growing import GrowingBooks
-from longshort.trading.sandbox import SANDBOX, RowClientFactory, venue_factory
+from longshort.trading.paper.growing import GrowingBooks
+from longshort.trading.paper.sandbox import SANDBOX, RowClientFactory, venue_factory
 from longshort.trading.strategy import PilotStrategy
 
 CONFIG = TradingNodeConfig(

@@ -26,21 +26,21 @@ from longshort.policy.contract import UNMARGINED
 from longshort.policy.limits.limiter import Limits
 from longshort.policy.limits.state import FORMAT as LIMITS_FORMAT
 from longshort.policy.limits.state import LimitState
-from longshort.trading.accounting import decision_line, fill_events
-from longshort.trading.diary import Diary, Line, plain_of
 from longshort.trading.events import CLOSED, OPENED
-from longshort.trading.growing import GrowingBooks
-from longshort.trading.guarded import Circumstances, Guarded, Lasting, Mind
-from longshort.trading.live_events import AFTER_CLOSE, LiveClosed, LiveOpened
-from longshort.trading.missed import CUT_OFF
-from longshort.trading.node import PaperNode
-from longshort.trading.past import Past
-from longshort.trading.rehearsal import rehearse
-from longshort.trading.reopening import reopen_positions
-from longshort.trading.rows import arrays_of, bars_of, differing, from_line, to_line
-from longshort.trading.snapshot import Snapshot, Snapshots
+from longshort.trading.paper.accounting import decision_line, fill_events
+from longshort.trading.paper.diary import Diary, Line, plain_of
+from longshort.trading.paper.events import AFTER_CLOSE, LiveClosed, LiveOpened
+from longshort.trading.paper.growing import GrowingBooks
+from longshort.trading.paper.guarded import Circumstances, Guarded, Lasting, Mind
+from longshort.trading.paper.missed import CUT_OFF
+from longshort.trading.paper.node import PaperNode
+from longshort.trading.paper.past import Past
+from longshort.trading.paper.rehearsal import rehearse
+from longshort.trading.paper.reopening import reopen_positions
+from longshort.trading.paper.rows import arrays_of, bars_of, differing, from_line, to_line
+from longshort.trading.paper.snapshot import Snapshot, Snapshots
+from longshort.trading.paper.terms import Terms
 from longshort.trading.strategy import PilotStrategy
-from longshort.trading.terms import Terms
 
 ROW, OPENING, TRANSFER, DECIDED = "row", "opening", "transfer", "decided"
 INPUTS = (ROW, OPENING, TRANSFER)

@@ -1,0 +1,1 @@
+"""Which papers a model must have before it trades."""

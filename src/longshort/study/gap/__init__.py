@@ -1,0 +1,1 @@
+"""Why a session and the backtest booked other money, cause by cause."""
