@@ -82,7 +82,7 @@ async def fill(study: Study, tape: Tape, clock: SteppedClock, measures: tuple[Me
     async with exchange_of(clock) as exchange:
         wish = Wish(
             venue="binanceusdm",
-            symbols=SYMBOLS,
+            symbols=tuple(f"{reel.contract.base}{reel.contract.quote}" for reel in tape.reels),
             interval=Interval.parse(study.data.interval),
             since_at=tape.first_at,
             measures=measures,

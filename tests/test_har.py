@@ -104,17 +104,17 @@ def test_bars_that_never_close_at_some_hours_are_told_as_the_likelihood_says() -
 
 
 @pytest.mark.parametrize(
-    ("model", "needed"), [(ScaleModel(HAR, HORIZONS, har), 300), (ScaleModel(EWMA, HORIZONS, ewma), 20)]
+    ("model", "needed"), [(ScaleModel(HAR, HORIZONS, har), 90), (ScaleModel(EWMA, HORIZONS, ewma), 6)]
 )
 def test_too_few_rows_are_refused_with_what_would_be_enough(model: ScaleModel, needed: int) -> None:
     bars = minutes(760, 1, 20_000 * DAY)
     learnt = replace(past_of(bars, 760), train=range(730), validation=range(0))
 
     with pytest.raises(DataError) as caught:
-        model.fit(replace(learnt, train=range(720, 726)))
+        model.fit(replace(learnt, train=range(720, 722)))
 
     assert str(caught.value) == (
-        f"the bars from 2024-10-04 00:01Z to 2024-10-04 12:40Z: {model.name} learns {needed // 10} numbers from "
-        f"{needed} rows or more, and after its warm-up there are 12. Import or fetch more history, or train on "
+        f"the bars from 2024-10-04 00:01Z to 2024-10-04 12:40Z: {model.name} learns {needed // 3} numbers from "
+        f"{needed} rows or more, and after its warm-up there are 4. Import or fetch more history, or train on "
         "longer stretches."
     )

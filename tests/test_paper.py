@@ -17,6 +17,7 @@ import pytest
 
 from longshort._commands import paper_desk
 from longshort._commands.fit import bundle_folder
+from longshort._commands.gap import replay_session
 from longshort._commands.paper import Lines
 from longshort._commands.paper_desk import paper_folder
 from longshort.base.clock import MINUTE, SECOND
@@ -328,6 +329,8 @@ def test_a_model_that_expires_adds_nothing_and_is_flat_after_the_grace_period(
     assert ended == [expires_at + 4 * MINUTE]
     text = "\n".join(message.text for message in phone)
     assert "account: model-expired, so reduce only, flatten after the grace period" in text
+    (signal,) = [part for part in replay_session(old).gap.parts if part.cause == "signal"]
+    assert (signal.money, signal.count) == (0.0, 0)  # a replay knows the date, too
 
 
 def test_people_are_told_that_the_feed_is_stale(

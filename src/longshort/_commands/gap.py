@@ -1,6 +1,6 @@
 """`report --live`: a paper session replayed through the backtest, and why the two booked other money."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
@@ -19,7 +19,7 @@ from longshort.data.execution import load_finer
 from longshort.policy.decider import Decider
 from longshort.policy.exposure import Exposure
 from longshort.policy.ledger import Ledger
-from longshort.policy.limits.limited import Limited
+from longshort.policy.limits.limited import Judge, Limited
 from longshort.policy.limits.limiter import Limits
 from longshort.policy.limits.state import LimitState
 from longshort.policy.pace import Paced
@@ -36,6 +36,7 @@ from longshort.study.gap.split import (
 )
 from longshort.study.gap.transfers import book_with_transfers
 from longshort.study.market import load_bars
+from longshort.trading.paper.diary import Line
 from longshort.trading.paper.recollection import Recollection, Retold, Stepped, journal_lines, recollect
 from longshort.trading.paper.rows import instrument_of
 from longshort.trading.paper.rows import load_bars as load_kept
@@ -90,19 +91,26 @@ def replay_session(study: Study) -> Replayed:
     coins = tuple(instrument_of(line) for line in lines[0]["coins"])
     known = replace(known, instruments=coins, origins=(), changes=())
     session = recollect(lines, known[-1:], study.trading.starting_balance)
+    judge = _dated(lines)
     warm = load_kept(folder / WARM, known[-1:])
-    return _replayed(study, trained, session, (known, warm))
+    return _replayed(study, trained, session, (known, warm), judge)
 
 
-def _replayed(study: Study, trained: Trained, session: Recollection, past: tuple[Bars, Bars]) -> Replayed:
+def _replayed(
+    study: Study, trained: Trained, session: Recollection, past: tuple[Bars, Bars], judge: Judge
+) -> Replayed:
     known, warm = past
     recorded = _same_closes(known, session)
     streamed = replace(
         session.bars, funding_rate=recorded.funding_rate, funding_covered=recorded.funding_covered
     )
     before = known[: len(known.until(int(recorded.closed_at[0]) - 1))]
-    executed, by_record = on_record(study, recorded, lambda: Stepped(_following(study, trained, before)))
-    _, believed = _backtest(study, streamed, Retold(_following(study, trained, warm), warm, session))
+    executed, by_record = on_record(
+        study, recorded, lambda: Stepped(_following(study, trained, before)), judge
+    )
+    _, believed = _backtest(
+        study, streamed, Retold(_following(study, trained, warm), warm, session), judge=judge
+    )
     untold, late = session.missed_by("data"), session.missed_by("latency")
     decided = Decided(believed=believed, passed=session.passed, untold=untold, late=late)
     by_stream, on_time, followed, moved = rebooked(
@@ -144,19 +152,29 @@ def _following(study: Study, trained: Trained, warm: Bars) -> Following:
     return Following(trained, steering_of(study, warm), warm)
 
 
-def on_record(study: Study, recorded: Bars, decider: Callable[[], Decider]) -> tuple[Ledger, Ledger]:
+def _dated(lines: Sequence[Line]) -> Judge:
+    """Each close under the date at which the session held its model to be too old."""
+    dates = {
+        line["closed_at"]: line["circumstances"]["expires_at"] for line in lines if line["kind"] == "decided"
+    }
+    return lambda bars, health: replace(health, model_expires_at=dates.get(int(bars.closed_at[0])))
+
+
+def on_record(
+    study: Study, recorded: Bars, decider: Callable[[], Decider], judge: Judge | None = None
+) -> tuple[Ledger, Ledger]:
     """What the backtest books where its orders fill on the study's own bars for that, and on those that decide."""
-    decided, _ = _backtest(study, recorded, decider())
+    decided, _ = _backtest(study, recorded, decider(), judge=judge)
     wanted = study.trading.execution_interval
     if wanted in ("", study.data.interval):
         return decided, decided
     finer = load_finer(study.data, study.folder, Interval.parse(wanted), recorded).bars
-    executed, _ = _backtest(study, finer, decider(), recorded)
+    executed, _ = _backtest(study, finer, decider(), recorded, judge)
     return at_closes(executed, recorded.closed_at), decided
 
 
 def _backtest(
-    study: Study, bars: Bars, decider: Decider, decision: Bars | None = None
+    study: Study, bars: Bars, decider: Decider, decision: Bars | None = None, judge: Judge | None = None
 ) -> tuple[Ledger, Exposure]:
     """What a decider behind the study's limits books, and what the limits let through.
 
@@ -164,7 +182,7 @@ def _backtest(
     """
     from longshort.trading.backtest import backtest
 
-    limited = Limited(decider, Limits(study.limits, LimitState.fresh(bars.symbols)))
+    limited = Limited(decider, Limits(study.limits, LimitState.fresh(bars.symbols)), judge=judge)
     trading = study.trading
     paced = limited if decision is None else Paced(limited, decision)
     ledger = backtest(bars, paced, study.costs.record, trading.starting_balance, account=trading.account)

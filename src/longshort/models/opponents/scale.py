@@ -22,7 +22,8 @@ from longshort.models.inputs import blocks
 EXPANDING, EWMA, HAR = "expanding volatility", "EWMA-t", "HAR-t"
 MIN_DF = 2.1  # the variance exists only above 2
 FARTHEST = 40.0  # where a step of the search goes astray, a logarithm counts no further
-ROWS_PER_TERM = 10  # fewer leave a term to chance
+ROWS_PER_TERM = 3  # fewer are no fit at all
+ROWS_PER_HOUR = 10  # fewer leave an hour to chance, where others are known better
 WHOLE_ROWS = 524_288  # so many rows are summed in one go, more of them in blocks that stay in the cache
 BLOCK_ROWS = 8_192
 Design = Float32[np.ndarray, "time asset term"]
@@ -230,8 +231,8 @@ def _with_rare_hours(
     e that the other hours need: more than a hundred after half a day of minutes.
     """
     rows = sum(np.count_nonzero(terms[part, HOURS], axis=0) for part in _row_blocks(len(terms)))
-    rare = np.less(rows, ROWS_PER_TERM)
-    if not rare.any():
+    rare = np.less(rows, ROWS_PER_HOUR)
+    if rare.all() or not rare.any():
         return beta
     whole = beta.copy()
     whole[HOURS][rare] = np.average(beta[HOURS][~rare], weights=np.asarray(rows)[~rare])
