@@ -17,7 +17,7 @@ demo: $(VENV)/ready  ## set up, then train, evaluate, forecast and trade on the 
 	$(BIN)/longshort demo
 
 test: $(VENV)/ready  ## set up, then run all tests and doctests
-	$(ONE_THREAD) $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile $(ARGS)
+	$(ONE_THREAD) $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/ready  ## lint, formatting, types, and who may import whom
 	$(BIN)/ruff check

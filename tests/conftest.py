@@ -27,8 +27,23 @@ WHOLE_RUNS = frozenset(
     {
         *("test_api", "test_audit_command", "test_audit_pipeline", "test_backtest", "test_cli", "test_docs"),
         *("test_drift", "test_evidence", "test_explain", "test_export", "test_flags", "test_pilot"),
-        *("test_following", "test_gap_report", "test_paper", "test_paper_account", "test_positions"),
-        *("test_refine", "test_report_page", "test_schemes", "test_signals", "test_tuning", "test_web"),
+        *(
+            "test_following",
+            "test_gap_report",
+            "test_minutes",
+            "test_paper",
+            "test_paper_account",
+            "test_positions",
+        ),
+        *(
+            "test_refine",
+            "test_report_page",
+            "test_robustness",
+            "test_schemes",
+            "test_signals",
+            "test_tuning",
+            "test_web",
+        ),
     }
 )
 

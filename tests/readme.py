@@ -61,13 +61,17 @@ def prepare(home: Path, data: Path) -> None:
             rows.filter(pl.col("ts").is_between(FIRST, last)).write_parquet(there / f"binance_{coin}.parquet")
 
 
-def run(step: Step, home: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run one command in a folder, files named by patterns expanded as a shell does."""
-    name, *arguments = step.words
+def arguments(step: Step, home: Path) -> list[str]:
+    """What follows the program's name, files named by patterns expanded as a shell does."""
+    name, *given = step.words
     assert name == "longshort"
-    named = [word for a in arguments for word in (sorted(map(str, _matching(home, a))) if "*" in a else [a])]
+    return [word for a in given for word in (sorted(map(str, _matching(home, a))) if "*" in a else [a])]
+
+
+def run(step: Step, home: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run one command in a folder, in a process of its own."""
     return subprocess.run(  # noqa: S603 our own interpreter
-        [sys.executable, "-m", "longshort", *named],
+        [sys.executable, "-m", "longshort", *arguments(step, home)],
         cwd=home,
         env={**environment},
         capture_output=True,

@@ -1,7 +1,7 @@
 """The documentation says what is there: links lead somewhere, names exist, commands run."""
 
-import os
 import re
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,7 +9,8 @@ import pytest
 from typer.main import get_command
 
 from longshort.__main__ import app
-from tests.readme import BLOCK, README, ROOT, prepare, run, steps
+from tests.conftest import Said
+from tests.readme import BLOCK, README, ROOT, arguments, prepare, steps
 
 PAGES = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 PACKAGE = ROOT / "src" / "longshort"
@@ -83,15 +84,16 @@ def test_the_readmes_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_readmes_commands_run_in_order_and_print_tables_of_the_same_form(
-    real_data: Path, tmp_path: Path
+    real_data: Path, tmp_path: Path, inside: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepare(tmp_path, real_data)
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHONWARNINGS")} | SMALL
+    for name, value in SMALL.items():
+        monkeypatch.setenv(name, value)
 
     for step in (step for block in BLOCK.findall(README.read_text()) for step in steps(block)):
-        done = run(step, tmp_path, environment)
-        assert done.returncode == 0, done.stderr
-        assert _headings(step.output) <= _headings(tuple(done.stdout.splitlines())), step.command
+        said = inside(*arguments(step, tmp_path), cwd=tmp_path)
+        assert said.code == 0, said.err
+        assert _headings(step.output) <= _headings(tuple(said.out.splitlines())), step.command
 
 
 def _is_there(path: str, name: str) -> bool:

@@ -362,7 +362,9 @@ def test_a_kill_while_the_webhook_takes_a_message_does_not_send_it_twice(
     batch = told_by_the_batch(study, tape, 2)
     wanted = [(symbol, minute_of(at)) for symbol, at, _ in batch]
     sent = [(symbol, at) for symbol, _, at in spoken(web)]
-    lost = [one for one in wanted[1:] if one not in sent]  # on record when the kill came, and not yet under way
+    lost = [
+        one for one in wanted[1:] if one not in sent
+    ]  # on record when the kill came, and not yet under way
     assert said["id"] == f"{batch[0][0]}-{batch[0][1] // SECOND}"
     assert sent == [one for one in wanted if one not in lost]
     assert {at for _, at in lost} <= {wanted[0][1]}
