@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from nautilus_trader.model.book import OrderBook
+from nautilus_trader.model.data import BookOrder
+from nautilus_trader.model.enums import BookType
 
 from longshort.base.errors import DataError
 from longshort.base.instrument import AccountTerms, Costs
@@ -21,6 +24,7 @@ from longshort.data.bars import Bars
 from longshort.policy.decider import Script
 from longshort.policy.exposure import Exposure, Wishes
 from longshort.policy.ledger import Ledger, ledger_from, run_ledger
+from longshort.trading.fills import BookedPrices
 from longshort.trading.paper.account import PaperAccount
 from longshort.trading.paper.diary import NAME, Diary, Line, is_running, open_diary
 from longshort.trading.paper.guarded import Circumstances
@@ -267,6 +271,33 @@ def test_a_fill_that_is_told_twice_is_booked_once(tmp_path: Path) -> None:
             return account
 
     assert_same(case.booked(asyncio.run(session())), case.expected())
+
+
+def test_a_fill_that_is_told_in_parts_is_booked_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = Case(tmp_path)
+    parts: list[Any] = []
+    whole = BookedPrices.get_orderbook_for_fill_simulation
+
+    def in_parts(self: Any, instrument: Any, order: Any, bid: Any, ask: Any) -> Any:
+        book = whole(self, instrument, order, bid, ask)
+        levels = [] if book is None else [*book.asks(), *book.bids()]
+        if not levels or order.quantity <= instrument.size_increment:
+            return book
+        (level,), first = levels, instrument.size_increment
+        split = OrderBook(instrument.id, BookType.L3_MBO)
+        for number, size in enumerate((first, order.quantity - first), start=1):
+            split.add(BookOrder(level.side, level.price, instrument.make_qty(size), number), 0, 0)
+        parts.append(split)
+        return split
+
+    monkeypatch.setattr(BookedPrices, "get_orderbook_for_fill_simulation", in_parts)
+
+    account = case.run(range(ROWS))
+
+    assert len(parts) > 30
+    assert_same(case.booked(account), case.expected())
 
 
 def test_a_rejected_order_is_journaled_and_changes_nothing(tmp_path: Path) -> None:

@@ -33,6 +33,14 @@ class Due(NamedTuple):
     covered: float
 
 
+class Told(NamedTuple):
+    """What Nautilus has reported of a fill so far: lots, fee and profit. A fill may be told in parts, at its price."""
+
+    lots: float = 0.0
+    fee: float = 0.0
+    realized: float = 0.0
+
+
 class VenueBooks:
     """One account's present state (`desk`) and history (`books`), as the ledger lays them out."""
 
@@ -44,6 +52,7 @@ class VenueBooks:
         self._orders, self._lots = desk.held["order"], desk.held["lots"]  # views
         self._at = {coin.perpetual.id: coin for coin in coins}
         self._due: deque[Due] = deque()
+        self._told = Told()
         self._seen = 0
         self._insured: dict[tuple[int, int], float] = {}
         self._cash = float(desk.purse["cash"][0])
@@ -96,25 +105,35 @@ class VenueBooks:
         return fresh
 
     def next_fee(self) -> float:
-        """The fee of the fill that Nautilus is about to make."""
-        return float(self._due[0].row["fee"][0])
+        """The fee of the fill that Nautilus is about to make, all of it with its first part."""
+        return 0.0 if self._told.lots else float(self._due[0].row["fee"][0])
 
     def on_fill(self, event: Any) -> None:
-        """Check off the next fill that is due: its row now says what Nautilus booked."""
-        due = self._due.popleft()
-        row, coin, fee = due.row, due.coin, units(event.commission)
-        realized = self._nautilus_cash() - self._cash + fee
+        """Check off the next fill that is due, once all of it is told: its row now says what Nautilus booked."""
+        row, coin, covered = self._due[0]
+        lots, fee, realized = self._told = self._with(event)
+        if lots < abs(float(row["order"][0])):
+            return
+        self._due.popleft()
+        self._told = Told()
         amiss = float(row["realized"][0]) - realized if coin.inverse else 0.0
-        self._cash += realized - fee
-        self.post(due.covered + amiss, event.ts_event)
+        self.post(covered + amiss, event.ts_event)
         held, position = self.desk.held, self._exchange.cache.position(event.position_id)
-        row["order"] = coin.lots(event.last_qty) * (1.0 if event.order_side == OrderSide.BUY else -1.0)
+        row["order"] = lots * (1.0 if event.order_side == OrderSide.BUY else -1.0)
         row["ticks"], row["fee"], row["realized"] = coin.ticks(event.last_px), fee, realized + amiss
         row["position"] = held["lots"][coin.asset] = coin.held(position)
         row["cash"] = self._cash
         if not coin.inverse:
             held["entry"][coin.asset] = position.avg_px_open
         self._agree()
+
+    def _with(self, event: Any) -> Told:
+        """What is told of the fill that is due, with one more part of it; the cash is Nautilus's."""
+        told, fee, cash = self._told, units(event.commission), self._nautilus_cash()
+        realized, self._cash = cash - self._cash + fee, cash
+        return Told(
+            told.lots + self._due[0].coin.lots(event.last_qty), told.fee + fee, told.realized + realized
+        )
 
     def post(self, gain: float, at: int) -> None:
         """Put money into Nautilus's account, or take it out, through a fresh balance.
