@@ -33,6 +33,7 @@ from tests.loopback import Server, Tape, loopback
 from tests.paper import Trader, backtest_of, shaken, spy_on_orders, trade
 
 CLOSES = 30
+BACK = 70  # the close at which an exchange is back that was away for an hour
 SHAKEN = 28
 LIBRARIES = "import ccxt.pro, nautilus_trader.backtest.engine, numba, polars, torch"
 STARTS_IN_S, LONGEST_S = 12.0, 58.0  # three times what loading libraries takes, within these bounds
@@ -40,7 +41,7 @@ STARTS_IN_S, LONGEST_S = 12.0, 58.0  # three times what loading libraries takes,
 
 @pytest.fixture(scope="module")
 def tape() -> Tape:
-    return tape_of(CLOSES + 10)
+    return tape_of(BACK + 10)
 
 
 @pytest.fixture(scope="module")
@@ -134,29 +135,29 @@ def test_a_kill_and_a_silence_cost_decisions_and_nothing_else(
         await asyncio.to_thread(server.disconnect, 1006)
         await trader.closes(9, 9)
         with server.down():
-            clock.jump(start_of(tape) + CLOSES * MINUTE + 30 * SECOND)
+            clock.jump(start_of(tape) + BACK * MINUTE + 30 * SECOND)
             await asyncio.sleep(1.0)
-        await trader.until(lambda: trader.account.closed_to >= start_of(tape) + CLOSES * MINUTE)
-        await trader.closes(CLOSES + 1, CLOSES + 3)
+        await trader.until(lambda: trader.account.closed_to >= start_of(tape) + BACK * MINUTE)
+        await trader.closes(BACK + 1, BACK + 3)
 
     trade(study, tape, clock, script)
 
-    lines, total = on_record(study), CLOSES + 3
+    lines, total = on_record(study), BACK + 3
     assert lines[: len(before)] == before
     assert [line["closed_at"] for line in decided(lines)] == [
         start_of(tape) + k * MINUTE for k in range(1, total + 1)
     ]
-    away = [start_of(tape) + k * MINUTE for k in (*range(2, 7), *range(10, CLOSES + 1))]
+    away = [start_of(tape) + k * MINUTE for k in (*range(2, 7), *range(10, BACK + 1))]
     assert missed(lines) == [*missed(before), *away]
     reasons = [line["circumstances"]["missed"] for line in decided(lines) if line["closed_at"] in away]
-    assert [cause_of(reason) for reason in reasons] == ["signal"] * 5 + ["data"] * (CLOSES - 9)
+    assert [cause_of(reason) for reason in reasons] == ["signal"] * 5 + ["data"] * (BACK - 9)
     ledger = backtest_of(study, tape, total, missed(lines))
     assert [quantities(line) for line in decided(lines)] == ledger.quantity.tolist()
     equity = [line["equity"] for line in decided(lines)]
     assert equity[:9] == ledger.equity[:9].tolist()
-    assert equity[CLOSES:] == pytest.approx(ledger.equity[CLOSES:].tolist(), abs=1e-6)  # funding came late
-    assert ledger.funding[9:CLOSES].any()
-    assert (ledger.quantity[CLOSES:] != ledger.quantity[CLOSES - 1]).any()
+    assert equity[BACK:] == pytest.approx(ledger.equity[BACK:].tolist(), abs=1e-6)  # funding came late
+    assert ledger.funding[9:BACK].any()
+    assert (ledger.quantity[BACK:] != ledger.quantity[BACK - 1]).any()
 
 
 def test_commands_from_another_terminal_are_followed(
