@@ -32,10 +32,13 @@ from longshort.trading.paper.terms import Terms
 
 from .accounts import stormy_market, stormy_wishes
 from .paper import spy_on_orders
+from .perpetual_cases import Case as ByHand
+from .perpetual_cases import cases
 
 WARM, ROWS = 8, 40
 COSTS = Costs(impact=1.0, by_volume=True)
 BALANCE = 10_000.0
+CENT = 0.5e-8  # of a settlement unit
 CROSS = AccountTerms(margin="cross", leverage=10.0)
 PLAIN = AccountTerms()
 Ask = Callable[[int], Circumstances]
@@ -138,6 +141,44 @@ def assert_same(booked: Ledger, expected: Ledger) -> None:
         np.testing.assert_array_equal(getattr(booked, name), getattr(expected, name), err_msg=name)
     assert booked.fills.equals(expected.fills)
     assert booked.lapsed.equals(expected.lapsed)
+
+
+@pytest.mark.parametrize("by_hand", cases(), ids=lambda case: case.name)
+def test_paper_comes_to_what_was_worked_out_by_hand(tmp_path: Path, by_hand: ByHand) -> None:
+    bars, heard = by_hand.bars, MemoryJournal()
+    unknown = np.full_like(bars.funding_rate[:1], np.nan)
+    before = replace(bars[:1], closed_at=bars.closed_at[:1] - bars.interval.ns, funding_rate=unknown)
+    terms = Terms(
+        name="by hand",
+        pattern=before,
+        costs=by_hand.costs,
+        account=by_hand.account,
+        starting_balance=by_hand.balance,
+        limits=LimitSettings(),
+    )
+
+    async def session() -> PaperAccount:
+        with open_diary(tmp_path) as diary:
+            account = PaperAccount(terms, ScriptedMind(by_hand.exposure), before, diary, heard)
+            await account.start()
+            for row in range(len(bars)):
+                account.on_row(bars[row : row + 1])
+            await account.stop()
+            return account
+
+    record = asyncio.run(session()).books.record
+    cut = record._replace(balances=record.balances[: len(bars)], entries=record.entries[: len(bars)])
+    booked = ledger_from(cut, bars, by_hand.balance)
+
+    found = booked.fills.select("quantity", "price", "fee", "realized", "cause").rows()
+    wanted = [(f.quantity, f.price, f.fee, f.realized, f.cause) for f in by_hand.fills]
+    assert [fill[-1] for fill in found] == [fill[-1] for fill in wanted]
+    for one, other in zip(found, wanted, strict=True):
+        assert one[:-1] == pytest.approx(other[:-1], rel=0, abs=CENT)
+    assert booked.cash.tolist() == pytest.approx(by_hand.cash, rel=0, abs=CENT)
+    assert booked.equity.tolist() == pytest.approx(by_hand.equity, rel=0, abs=CENT)
+    assert booked.quantity[:, 0].tolist() == by_hand.held
+    assert booked.insurance[:, 0].tolist() == pytest.approx(by_hand.insurance, rel=0, abs=CENT)
 
 
 @pytest.mark.parametrize(

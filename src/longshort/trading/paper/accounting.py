@@ -20,11 +20,12 @@ MARKET, LIMIT = "market", "limit"
 
 
 def fill_events(books: GrowingBooks, since: int, closed_at: Sequence[int]) -> list[Event]:
-    """The fills after so many, dated at the open or, where no order asked for them, at the close of their bar."""
-    made = int(books.desk.purse["fills"][0])
+    """The fills after so many: those of orders dated at the open, others at the close of their bar once it is known."""
+    made, last = int(books.desk.purse["fills"][0]), len(closed_at) - 1
     fills = [books.books.fills[n] for n in range(since, made)]
     return [
-        _fill_event(books, fill, closed_at[int(fill["row"]) - (fill["cause"] < BY_ORDER)]) for fill in fills
+        _fill_event(books, fill, closed_at[min(int(fill["row"]) - (fill["cause"] < BY_ORDER), last)])
+        for fill in fills
     ]
 
 
