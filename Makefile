@@ -6,6 +6,7 @@ JOBS ?= 2
 DATA ?= ../shared/data
 # One thread per process: sums in another order give other bits, and two test processes share the cores.
 ONE_THREAD := OMP_NUM_THREADS=1 POLARS_MAX_THREADS=1
+PYTEST = $(ONE_THREAD) $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format prove prove-sample bench results docs lock clean
@@ -17,7 +18,8 @@ demo: $(VENV)/ready  ## set up, then train, evaluate, forecast and trade on the 
 	$(BIN)/longshort demo
 
 test: $(VENV)/ready  ## set up, then run all tests and doctests
-	$(ONE_THREAD) $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	TESTS=parts $(PYTEST) $(ARGS)
+	TESTS=whole $(PYTEST) tests -o addopts=--import-mode=importlib $(ARGS)
 
 check: $(VENV)/ready  ## lint, formatting, types, and who may import whom
 	$(BIN)/ruff check

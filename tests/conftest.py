@@ -22,7 +22,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "fast")
 
 
 # Whole runs go without checks of types, as a user's do: the checks take ten times what one step takes, and the tests
-# of the parts make them.
+# of the parts make them. `make test` runs the two one after the other, since even checks that are off take their time.
 WHOLE_RUNS = frozenset(
     {
         *("test_api", "test_audit_command", "test_audit_pipeline", "test_backtest", "test_cli", "test_docs"),
@@ -46,6 +46,13 @@ WHOLE_RUNS = frozenset(
         ),
     }
 )
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """With TESTS=whole only the whole runs are collected, with TESTS=parts all others."""
+    asked, name = os.environ.get("TESTS", ""), collection_path.stem
+    is_test = collection_path.is_file() and name.startswith("test_")
+    return True if is_test and asked and (asked == "whole") != (name in WHOLE_RUNS) else None
 
 
 class Said(NamedTuple):
