@@ -19,7 +19,7 @@ demo: $(VENV)/ready  ## set up, then train, evaluate, forecast and trade on the 
 
 test: $(VENV)/ready  ## set up, then run all tests and doctests
 	TESTS=parts $(PYTEST) $(ARGS)
-	TESTS=whole $(PYTEST) tests -o addopts=--import-mode=importlib $(ARGS)
+	TESTS=whole $(PYTEST) tests --no-loadscope-reorder -o addopts=--import-mode=importlib $(ARGS)
 
 check: $(VENV)/ready  ## lint, formatting, types, and who may import whom
 	$(BIN)/ruff check
